@@ -1,0 +1,41 @@
+# Two commands matter: `make demo` and `make test`. Each target makes the environment it needs, with Python 3.11+ and make only.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint serve conformance bench lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## The main job on real data, in the sandbox: Train Model -> predictions in the model run
+	@$(BIN)/vmi demo
+
+test: $(STAMP) ## All tests
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+lint: $(STAMP) ## ruff, mypy --strict, import contracts
+	@$(BIN)/ruff check src tests bench
+	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+serve: $(STAMP) ## The webhook on http://127.0.0.1:8080
+	@$(BIN)/vmi serve
+
+lock: ## Resolve requirements.lock again (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
+	  --override lock-overrides.txt --extra sandbox --group dev --output-file requirements.lock pyproject.toml lock-build.txt
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,45 @@
+"""The ``vmi`` command: one file per subcommand, each importing what it needs only when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from vertex_model_inference import __version__
+from vertex_model_inference.cli import sandbox
+from vertex_model_inference.errors import VmiError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="vmi",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Vertex AI predictions on Labelbox model runs.",
+)
+app.add_typer(sandbox.app, name="sandbox")
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"vmi {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Vertex AI predictions on Labelbox model runs."""
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one sentence on stderr and exit code 1, never a stack trace."""
+    try:
+        app()
+    except VmiError as error:
+        typer.secho(f"vmi: {error}", fg="red", err=True)
+        sys.exit(1)

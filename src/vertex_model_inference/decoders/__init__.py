@@ -1,0 +1,3 @@
+"""One model output family per file."""
+
+from __future__ import annotations

@@ -1,0 +1,119 @@
+"""What can be chosen in Labelbox's *Train Model* menu, and what the run needs to know about it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+__all__ = ["MatchRules", "ModelOption", "Predictor", "Task", "VertexModel"]
+
+
+class Predictor(StrEnum):
+    """How rows reach the model."""
+
+    BATCH = "batch"  # a Vertex batch prediction job
+    ONLINE = "online"  # a Vertex endpoint
+    CONTAINER = "container"  # a plain URL that speaks Vertex's custom container contract
+
+
+class Task(StrEnum):
+    """What the model does, where it is known."""
+
+    IMAGE_CLASSIFICATION = "image-classification"
+    IMAGE_OBJECT_DETECTION = "image-object-detection"
+    TEXT_CLASSIFICATION = "text-classification"
+
+
+class VertexModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A model in Vertex AI's registry, the part that decides how to run it and how to read its output.
+
+    Attributes:
+        name: ``projects/P/locations/L/models/ID`` (no version).
+        version: Version id that will run, e.g. ``"1"``.
+        display_name: As shown in the console.
+        automl: Made by AutoML (``modelSourceInfo.sourceType``, or its metadata schema says so).
+        metadata_schema_uri: ``metadataSchemaUri`` of the model.
+        instance_schema_uri: ``predictSchemata.instanceSchemaUri``.
+        prediction_schema_uri: ``predictSchemata.predictionSchemaUri``.
+        labels: The model's labels (lower-case key and value).
+        container_image: ``containerSpec.imageUri`` of custom models.
+        input_formats: ``supportedInputStorageFormats`` (jsonl, csv, file-list, ...); empty when it cannot run in batch.
+        update_time: RFC 3339; a change means the model changed.
+    """
+
+    name: str
+    version: str = "1"
+    display_name: str = ""
+    automl: bool = False
+    metadata_schema_uri: str = ""
+    instance_schema_uri: str = ""
+    prediction_schema_uri: str = ""
+    labels: dict[str, str] = {}
+    container_image: str = ""
+    input_formats: tuple[str, ...] = ()
+    update_time: str = ""
+
+    @property
+    def id(self) -> str:
+        """The last part of the resource name."""
+        return self.name.rsplit("/", 1)[-1]
+
+    @property
+    def location(self) -> str:
+        """The region in the resource name, e.g. ``us-central1``."""
+        parts = self.name.split("/")
+        return parts[3] if len(parts) > 3 else ""
+
+
+class MatchRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How findings become annotations (``vmi.toml``, section of the model).
+
+    Attributes:
+        threshold: Findings with a lower confidence are dropped (and counted). A radio keeps its best answer all the same
+            unless it too is below. None: no threshold for boxes and radios; a checklist takes answers from 0.5 up.
+        classes: Model class name -> feature name (or ``Question/Option`` path), where the names differ.
+        unmapped: What to do with a class that fits no feature: ``"fail"`` the row, ``"drop"`` it and count it,
+            or ``"report"`` (drop, count, and say so in the row's message).
+        text_feature: Name of the nested free-text classification that takes a box's text; None: the tool's only one.
+    """
+
+    threshold: float | None = None
+    classes: dict[str, str] = {}
+    unmapped: str = "fail"
+    text_feature: str | None = None
+
+
+class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of the menu: everything that a run needs to know of the model, frozen when the run starts.
+
+    Attributes:
+        name: Unique and stable; shown by Labelbox and sent back as ``modelType``.
+        predictor: How rows reach the model.
+        model: The Vertex model; None for a plain container.
+        endpoint: ``projects/P/locations/L/endpoints/ID`` for ``online``.
+        container: Base URL and predict route of a plain container, e.g. ``http://127.0.0.1:9000/predict``.
+        task: What the model does, where it is known.
+        decoder: Name of the decoder; None: chosen by the model's metadata, then by its first answers.
+        class_names: Names of the classes where the model answers numbers.
+        instance: Template of an instance: field -> text with ``{uri}``, ``{b64}``, ``{text}``, ``{mime_type}``,
+            ``{url}``, ``{key}``; nested by dots (``image.b64``). Empty: the default of the model's kind.
+        parameters: Sent along with each request (``modelParameters``).
+        machine_type: Of batch jobs of custom models.
+        batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).
+        rules: How findings become annotations.
+    """
+
+    name: str
+    predictor: Predictor
+    model: VertexModel | None = None
+    endpoint: str | None = None
+    container: str | None = None
+    task: Task | None = None
+    decoder: str | None = None
+    class_names: tuple[str, ...] = ()
+    instance: dict[str, str] = {}
+    parameters: dict[str, float | int | str | bool] = {}
+    machine_type: str = "n1-standard-4"
+    batch_size: int = 0
+    rules: MatchRules = MatchRules()

@@ -1,0 +1,3 @@
+"""Real data and real models for the sandbox."""
+
+from __future__ import annotations

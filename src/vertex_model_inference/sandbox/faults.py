@@ -1,0 +1,192 @@
+"""Faults on demand: ``POST /_sandbox/faults`` tells a server what to break, where and how often.
+
+The same middleware wraps all three servers. A rule is JSON::
+
+    {"match": "setPipelineStatus*",      # operation name or URL path, shell-style pattern
+     "method": "POST",                   # optional
+     "times": 3,                         # how often (default 1; 0 means always)
+     "after": 0,                         # let this many matching requests through first
+     "status": 503,                      # answer this status ...
+     "headers": {"Retry-After": "1"},    # ... with these headers
+     "json": {"message": "busy"},        # ... and this JSON body (or "body": "text")
+     "reset": true,                      # or: close the connection without an answer
+     "delay_s": 2.5,                     # or/and: wait first, then go on
+     "truncate": 100}                    # or: let the request happen, cut the answer's body after n bytes
+
+``GET /_sandbox/faults`` lists the rules with how often each has fired, ``DELETE`` removes them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+__all__ = ["FaultMiddleware", "FaultRule"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class FaultRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One rule; see the module's docstring. ``seen`` and ``fired`` are kept by the server."""
+
+    match: str
+    method: str | None = None
+    times: int = 1
+    after: int = 0
+    status: int | None = None
+    headers: dict[str, str] = {}
+    json: Any = None
+    body: str | None = None
+    reset: bool = False
+    delay_s: float = 0.0
+    truncate: int | None = None
+    seen: int = 0
+    fired: int = 0
+
+    def take(self, method: str, names: tuple[str, ...]) -> bool:
+        """Whether the rule fires for this request; counts it."""
+        if self.method is not None and self.method.upper() != method:
+            return False
+        if not any(fnmatch.fnmatchcase(name, self.match) for name in names):
+            return False
+        self.seen += 1
+        if self.seen <= self.after or (self.times and self.fired >= self.times):
+            return False
+        self.fired += 1
+        return True
+
+
+class FaultMiddleware:
+    """Wraps an ASGI app; costs one list check per request while there are no rules.
+
+    Args:
+        app: The server.
+        operation: Gives the operation's name for a request (e.g. the GraphQL operation), or None. It is only asked
+            while there are rules, with the whole body; the URL path always matches too.
+    """
+
+    def __init__(self, app: App, operation: Callable[[Scope, bytes], str | None] | None = None) -> None:
+        self.app = app
+        self.operation = operation
+        self.rules: list[FaultRule] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if scope["path"] == "/_sandbox/faults":
+            await self._manage(scope, receive, send)
+            return
+        if not self.rules:
+            await self.app(scope, receive, send)
+            return
+        names: tuple[str, ...] = (scope["path"],)
+        if self.operation is not None:
+            body = await _read(receive)
+            receive = _replay(body, receive)
+            name = self.operation(scope, body)
+            if name:
+                names = (name, scope["path"])
+        for rule in self.rules:
+            if rule.take(scope["method"], names):
+                await self._fire(rule, scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    async def _fire(self, rule: FaultRule, scope: Scope, receive: Receive, send: Send) -> None:
+        if rule.delay_s:
+            await asyncio.sleep(rule.delay_s)
+        if rule.reset:
+            scope["state"]["abort"]()
+            await _until_disconnected(receive)
+            return
+        if rule.status is not None or rule.json is not None or rule.body is not None:
+            await _answer(send, rule.status or 200, rule.json, rule.body, rule.headers)
+            return
+        if rule.truncate is not None:
+            left = rule.truncate
+
+            async def cut(message: MutableMapping[str, Any]) -> None:
+                nonlocal left
+                if message["type"] == "http.response.body":
+                    body = message.get("body", b"")[: max(left, 0)]
+                    left -= len(body)
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                else:
+                    await send(message)
+
+            await self.app(scope, receive, cut)
+            scope["state"]["close"]()  # what was written goes out first, then the connection ends short
+            await _until_disconnected(receive)
+            return
+        await self.app(scope, receive, send)
+
+    async def _manage(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET":
+            await _answer(send, 200, {"faults": [msgspec.to_builtins(rule) for rule in self.rules]})
+        elif scope["method"] == "DELETE":
+            self.rules.clear()
+            await _answer(send, 200, {"faults": []})
+        elif scope["method"] == "POST":
+            body = await _read(receive)
+            try:
+                rules = msgspec.json.decode(body, type=list[FaultRule] | FaultRule)
+            except msgspec.DecodeError as error:
+                await _answer(send, 400, {"error": f"not a fault rule: {error}"})
+                return
+            self.rules.extend(rules if isinstance(rules, list) else [rules])
+            await _answer(send, 200, {"faults": [msgspec.to_builtins(rule) for rule in self.rules]})
+        else:
+            await _answer(send, 405, {"error": "GET, POST or DELETE"})
+
+
+async def _until_disconnected(receive: Receive) -> None:
+    # uvicorn would answer 500 for an app that returns early; it does not once the connection is gone.
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _read(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    return b"".join(chunks)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def again() -> MutableMapping[str, Any]:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _answer(
+    send: Send, status: int, value: Any, body: str | None = None, headers: dict[str, str] | None = None
+) -> None:
+    raw = body.encode() if body is not None else json.dumps(value).encode()
+    kind = b"text/plain" if body is not None else b"application/json"
+    head = [(b"content-type", kind), (b"content-length", str(len(raw)).encode())]
+    given = {name.lower() for name in headers or {}}
+    head = [(name, value_) for name, value_ in head if name.decode() not in given]
+    head += [(name.lower().encode(), text.encode()) for name, text in (headers or {}).items()]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": raw})

@@ -1,0 +1,3 @@
+"""The sandbox's Labelbox."""
+
+from __future__ import annotations

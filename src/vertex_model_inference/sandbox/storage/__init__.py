@@ -1,0 +1,3 @@
+"""The sandbox's Cloud Storage."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The sandbox's Vertex AI."""
+
+from __future__ import annotations

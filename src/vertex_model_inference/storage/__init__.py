@@ -1,0 +1,3 @@
+"""The gateway to object storage."""
+
+from __future__ import annotations

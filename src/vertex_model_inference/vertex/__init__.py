@@ -1,0 +1,3 @@
+"""The gateway to Vertex AI."""
+
+from __future__ import annotations

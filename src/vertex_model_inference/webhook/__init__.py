@@ -1,0 +1,3 @@
+"""Labelbox calls in: the two endpoints and the signature."""
+
+from __future__ import annotations
