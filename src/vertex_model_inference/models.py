@@ -70,8 +70,8 @@ class MatchRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How findings become annotations (``vmi.toml``, section of the model).
 
     Attributes:
-        threshold: Findings with a lower confidence are dropped (and counted). A radio keeps its best answer all the same
-            unless it too is below. None: no threshold for boxes and radios; a checklist takes answers from 0.5 up.
+        threshold: Findings with a lower confidence are dropped (and counted). None: no threshold for boxes and radios;
+            a checklist takes answers from 0.5 up.
         classes: Model class name -> feature name (or ``Question/Option`` path), where the names differ.
         unmapped: What to do with a class that fits no feature: ``"fail"`` the row, ``"drop"`` it and count it,
             or ``"report"`` (drop, count, and say so in the row's message).

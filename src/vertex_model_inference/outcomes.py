@@ -65,7 +65,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, outcomes: list[Outcome]) -> Counts:
         """Count a shard's outcomes; ``exported`` is set to their number."""
-        by = {status: 0 for status in OutcomeStatus}
+        by = dict.fromkeys(OutcomeStatus, 0)
         for outcome in outcomes:
             by[outcome.status] += 1
         return cls(

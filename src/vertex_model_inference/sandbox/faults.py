@@ -79,6 +79,7 @@ class FaultMiddleware:
         self.rules: list[FaultRule] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, broken if a rule says so."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
