@@ -1,8 +1,8 @@
 """assets: every row gets something the model can read, or an outcome that says why not.
 
-A ``gs://`` asset in a bucket that the model's region can read stays where it is. Anything else is copied once, under the
-hash of its content, and remembered: neither a second run nor a second row with the same picture copies again. Pictures
-are never decoded; their header is read for type and size.
+A ``gs://`` asset in a bucket that the model's region can read stays where it is. Anything else is copied once, under
+the hash of its content, and remembered: neither a second run nor a second row with the same picture copies again.
+Pictures are never decoded; their header is read for type and size.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a model is sent for a row: a template with the row's own values put in.
 
-A template maps fields to texts with placeholders; dots nest (``image.b64``). Placeholders: ``{uri}`` (a ``gs://`` URI),
-``{b64}`` (the bytes, base64), ``{text}``, ``{mime_type}``, ``{url}`` (the data row's own URL), ``{key}`` (the row's id).
+A template maps fields to texts with placeholders; dots nest (``image.b64``). Placeholders: ``{uri}`` (``gs://`` URI),
+``{b64}`` (the bytes, base64), ``{text}``, ``{mime_type}``, ``{url}`` (the data row's own URL), ``{key}`` (its id).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _MULTI = {"US": ("us-", "northamerica-"), "EU": ("europe-",), "ASIA": ("asia-",)
 
 
 def contains(location: str, region: str) -> bool:
-    """Whether a bucket at ``location`` (``US-CENTRAL1``, ``US``, ...) can feed a job in ``region`` (``us-central1``)."""
+    """Whether a bucket at ``location`` (``US-CENTRAL1``, ``US``) can feed a job in ``region`` (``us-central1``)."""
     if location.lower() == region.lower():
         return True
     return region.lower().startswith(_MULTI.get(location.upper(), ()))
