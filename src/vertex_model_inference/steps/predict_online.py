@@ -1,7 +1,7 @@
 """predict, online: a shard's rows in small requests to an endpoint or a container, many at once.
 
-A request that fails as a whole is split until the instance that spoils it stands alone; that row fails, its neighbours do
-not. What can succeed later is tried again, and the number of requests under way adapts to what the service can take.
+A request that fails as a whole is split until the instance that spoils it stands alone; that row fails, its neighbours
+do not. What can succeed later is tried again, and the number of requests under way adapts to what the service takes.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ class _Worker:
         instance = template.fill(row, staged, data)
         size = len(orjson.dumps(instance))
         if size > self._max_bytes:
-            asset = f" (the asset is {len(data) / 1e6:.1f} MB)" if data is not None else ""
-            text = f"The row needs a request of {size / 1e6:.1f} MB{asset}; the endpoint takes {self._max_bytes / 1e6:g} MB."
+            limit = f"{self._max_bytes / 1e6:g} MB"
+            text = f"The row needs a request of {size / 1e6:.1f} MB; the endpoint takes {limit}."
             self._fail(row, "request_too_large", text, retryable=False)
             return None
         return _Item(row, instance, size)
