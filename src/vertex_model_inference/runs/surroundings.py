@@ -51,7 +51,7 @@ class Surroundings:
         if labelbox is None:
             from vertex_model_inference.labelbox.client import LabelboxClient
 
-            labelbox = LabelboxClient(settings)
+            labelbox = LabelboxClient.of(settings)
         self.labelbox: Labelbox = labelbox
         endpoint = settings.storage_url
         self._buckets = Buckets(lambda name: open_bucket(name, endpoint=endpoint, token=auth))
