@@ -71,7 +71,7 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
     async with Fetcher(
         limiter,
         max_bytes=int(settings.max_asset_mb * 1_000_000),
-        allowed_hosts=settings.asset_hosts(),
+        allowed_hosts=settings.asset_hosts,
     ) as fetcher:
         stager = _Stager(context, fetcher, limiter, known, sources)
         for start in range(0, len(rows), 250):

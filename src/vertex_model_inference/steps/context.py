@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
@@ -59,6 +59,10 @@ class Context:
     jobs: BatchJobs
     predictions: Predictions
     tell: Tell = _silent
+
+    def telling(self, tell: Tell) -> Context:
+        """The same, telling its progress to ``tell``."""
+        return replace(self, tell=tell)
 
     @property
     def files(self) -> Files:

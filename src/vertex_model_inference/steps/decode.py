@@ -1,8 +1,8 @@
 """decode and match: a shard's answers become Labelbox annotations, or outcomes.
 
 The bridge between the pure parts: a decoder reads the model's JSON, the matcher finds the ontology's features, and the
-NDJSON that will be uploaded is written, its lines' uuids derived from run, row and position so that the same run gives the
-same lines again.
+NDJSON that will be uploaded is written, its lines' uuids derived from run, row and position so that the same run gives
+the same lines again.
 """
 
 from __future__ import annotations

@@ -25,7 +25,10 @@ from vertex_model_inference.steps.context import Context, failed, read_rows, rea
 from vertex_model_inference.steps.instances import KEY_FIELD, Template, template_of
 from vertex_model_inference.vertex.jobs import BatchJob
 
-__all__ = ["Collected", "collect", "poll", "submit", "write_instances"]
+__all__ = ["NO_JOB", "Collected", "collect", "poll", "submit", "write_instances"]
+
+NO_JOB = BatchJob(name="", state="SUCCEEDED")
+"""Stands for the job of a group that has no instance to predict."""
 
 _ENCODER = msgspec.json.Encoder()
 

@@ -1,4 +1,4 @@
-"""upload: a shard's NDJSON goes to the model run in bounded imports, and what Labelbox answers for each line is read back.
+"""upload: a shard's NDJSON goes to the model run in bounded imports; what Labelbox answers for each line is read back.
 
 An import's name comes from run, shard and part. Before a part is sent, Labelbox is asked for an import of that name: an
 upload that was cut off after it had arrived is thereby joined, not repeated.
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from vertex_model_inference.errors import LabelboxError, UploadRefusedError
+from vertex_model_inference.errors import LabelboxError
 from vertex_model_inference.labelbox.gateway import ImportedRow, ImportState
 from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
 from vertex_model_inference.spec import Decoded
@@ -52,11 +52,11 @@ def upload_shard(context: Context, shard: int) -> UploadDone:
     names: list[str] = []
     for number, part in enumerate(_parts(context, shard)):
         ndjson = b"\n".join(line for row in part for line in row.lines)
-        if ndjson:
+        if ndjson and "model-run" in context.settings.destination:
             state, statuses = _import(context, f"vmi-{context.spec.run_id}-{shard:05d}-{number:03d}", ndjson + b"\n")
             names.append(state.name)
         else:
-            statuses = {}
+            statuses = None
         ended += [_outcome(row, statuses) for row in part]
         context.tell("upload", len(part))
     write_structs(context, context.files.ended("upload", shard), ended)
@@ -102,7 +102,7 @@ def _import(context: Context, name: str, ndjson: bytes) -> tuple[ImportState, di
     )
 
 
-def _outcome(row: _Row, statuses: dict[str, ImportedRow]) -> Outcome:
+def _outcome(row: _Row, statuses: dict[str, ImportedRow] | None) -> Outcome:
     decoded = row.decoded
     if not row.lines:
         note = " ".join(decoded.notes) or None
@@ -111,6 +111,15 @@ def _outcome(row: _Row, statuses: dict[str, ImportedRow]) -> Outcome:
             global_key=decoded.global_key,
             status=OutcomeStatus.EMPTY,
             message=note,
+            dropped=decoded.dropped,
+        )
+    if statuses is None:  # only files were asked for
+        return Outcome(
+            data_row_id=decoded.data_row_id,
+            global_key=decoded.global_key,
+            status=OutcomeStatus.PREDICTED,
+            annotations=len(row.lines),
+            message=" ".join(decoded.notes) or None,
             dropped=decoded.dropped,
         )
     answers = [statuses.get(msgspec.json.decode(line, type=_Uuid).uuid) for line in row.lines]
@@ -181,8 +190,3 @@ def close_shard(context: Context, shard: int, error: tuple[str, str, str, bool] 
     ]
     write_structs(context, files.shard("outcomes", shard), outcomes)
     return Counts.of(outcomes)
-
-
-def refusal(error: UploadRefusedError) -> tuple[str, str, str, bool]:
-    """What ``close_shard`` says of rows whose predictions Labelbox does not take."""
-    return ("upload", error.error_code, str(error), False)
