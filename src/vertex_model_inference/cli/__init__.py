@@ -7,7 +7,7 @@ import sys
 import typer
 
 from vertex_model_inference import __version__
-from vertex_model_inference.cli import sandbox
+from vertex_model_inference.cli import models, sandbox, serve, settings
 from vertex_model_inference.errors import VmiError
 
 __all__ = ["app", "main"]
@@ -20,6 +20,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Vertex AI predictions on Labelbox model runs.",
 )
+app.command()(serve.serve)
+app.command()(models.models)
+app.command()(settings.settings)
 app.add_typer(sandbox.app, name="sandbox")
 
 
