@@ -1,0 +1,89 @@
+"""Pages to be read: views of the printed page, the handwriting and two photographs in scikit-image's wheel.
+
+The page is a photograph of real print, slanted and unevenly lit (``skimage.data.page``). Each view is a part of it as a
+camera would see it from nearer or farther: small enough that OCR takes about a second. The photographs have no text in
+them, so that an honest reader finds nothing there.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vertex_model_inference.rows import MediaType, Split
+from vertex_model_inference.sandbox.datasets.material import ModelPlan, SeedRow, in_seeding_order
+
+__all__ = ["TOOL", "TRANSCRIPTION", "VIEWS", "Documents"]
+
+TOOL = "text line"
+TRANSCRIPTION = "transcription"
+
+# Name of the view -> picture of skimage.data, (left, top, right, bottom) in its pixels or None for all of it, zoom.
+View = tuple[str, tuple[int, int, int, int] | None, int]
+VIEWS: dict[str, View] = {
+    "page": ("page", None, 1),
+    "page-near": ("page", None, 2),
+    "heading": ("page", (0, 5, 384, 44), 2),
+    "heading-and-lines": ("page", (0, 5, 384, 102), 2),
+    "paragraph": ("page", (0, 44, 384, 140), 2),
+    "lines-1-2": ("page", (0, 44, 384, 84), 1),
+    "lines-1-2-near": ("page", (0, 44, 384, 84), 2),
+    "lines-2-3": ("page", (0, 64, 384, 102), 2),
+    "lines-4-5": ("page", (0, 98, 384, 140), 2),
+    "left-half": ("page", (0, 0, 200, 145), 2),
+    "right-half": ("page", (180, 40, 384, 145), 2),
+    "end-and-code": ("page", (0, 116, 384, 191), 2),
+    "handwriting": ("text", None, 1),
+    "photograph-coffee": ("coffee", None, 1),
+    "photograph-astronaut": ("astronaut", None, 1),
+}
+
+
+def _png(view: View) -> bytes:
+    from skimage import data
+
+    picture, box, zoom = view
+    image = Image.fromarray(np.asarray(getattr(data, picture)()))
+    if box is not None:
+        image = image.crop(box)
+    if zoom != 1:
+        image = image.resize((image.width * zoom, image.height * zoom), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+class Documents:
+    """Pages as PNG data rows, a rectangle with its transcription, and OCR as a custom container. No ground truth."""
+
+    name = "documents"
+    title = f"{len(VIEWS)} views of photographed pages (scikit-image), boxes with transcriptions, OCR"
+    media_type = MediaType.IMAGE
+    default_rows = None
+
+    def ontology(self) -> dict[str, Any]:
+        """A rectangle, ``text line``, with a nested free text, ``transcription``."""
+        text = {"type": "text", "name": TRANSCRIPTION, "instructions": TRANSCRIPTION, "required": False, "options": []}
+        tool = {"tool": "rectangle", "name": TOOL, "required": False, "color": "#1f77b4", "classifications": [text]}
+        return {"tools": [tool], "classifications": []}
+
+    def rows(self) -> list[SeedRow]:
+        """All views. Nothing is trained on them, so all are test rows."""
+        return in_seeding_order(
+            [
+                SeedRow(key=f"documents-{name}", split=Split.TEST, data=_png(view), mime_type="image/png")
+                for name, view in VIEWS.items()
+            ]
+        )
+
+    def model(self) -> ModelPlan:
+        """RapidOCR, as its wheel brings it."""
+        return ModelPlan(
+            display_name="documents",
+            description="OCR: lines of text with their boxes and transcriptions (RapidOCR).",
+            image="sandbox/ocr",
+            labels={"dataset": "documents", "task": "image-object-detection"},
+        )
