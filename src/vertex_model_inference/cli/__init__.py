@@ -7,10 +7,10 @@ import sys
 import typer
 
 from vertex_model_inference import __version__
-from vertex_model_inference.cli import sandbox
+from vertex_model_inference.cli import sandbox, sandbox_seed
 from vertex_model_inference.errors import VmiError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "sandbox_seed"]
 
 app = typer.Typer(
     name="vmi",
