@@ -63,6 +63,10 @@ class Digits:
             ]
         )
 
+    def truth(self, row: SeedRow) -> list[dict[str, Any]]:
+        """The radio's answer."""
+        return [{"name": "digit", "answer": {"name": row.answer}}]
+
     def model(self) -> ModelPlan:
         """Trained on the training split of all digits, however many of them are seeded."""
         pixels, answers, keys = self._data

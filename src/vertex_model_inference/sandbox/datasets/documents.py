@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from vertex_model_inference.rows import MediaType, Split
-from vertex_model_inference.sandbox.datasets.material import ModelPlan, SeedRow, in_seeding_order
+from vertex_model_inference.sandbox.datasets.material import Line, ModelPlan, SeedRow, in_seeding_order
 
 __all__ = ["TOOL", "TRANSCRIPTION", "VIEWS", "Documents"]
 
@@ -42,6 +42,19 @@ VIEWS: dict[str, View] = {
 }
 
 
+# What is written on the page: read, and boxed to about 2 pixels, by eye: (left, top, right, bottom, text) in its pixels.
+# The line at the lower left corner, half outside the picture, is left out.
+PAGE_LINES = (
+    (6, 13, 292, 34, "Region-based segmentation"),
+    (5, 49, 377, 64, "Let us first determine markers of the coins and the"),
+    (5, 66, 377, 82, "background. These markers are pixels that we can label"),
+    (6, 84, 376, 102, "unambiguously as either object or background. Here,"),
+    (5, 100, 377, 119, "the markers are found at the two extreme parts of the"),
+    (6, 118, 171, 136, "histogram of grey values:"),
+    (18, 169, 240, 189, ">>> markers = np.zeros_like(coins)"),
+)
+
+
 def _png(view: View) -> bytes:
     from skimage import data
 
@@ -56,8 +69,23 @@ def _png(view: View) -> bytes:
     return buffer.getvalue()
 
 
+def _lines(view: View) -> tuple[Line, ...]:
+    """The lines that are in the view as a whole, in its pixels. None where the view cuts through the lines' words."""
+    picture, box, zoom = view
+    if picture != "page":
+        return ()
+    left, top, right, bottom = box or (0, 0, 384, 191)
+    if left > 0 or right < 384:
+        return ()
+    return tuple(
+        Line((x0 - left) * zoom, (y0 - top) * zoom, (x1 - x0) * zoom, (y1 - y0) * zoom, text)
+        for x0, y0, x1, y1, text in PAGE_LINES
+        if y0 >= top and y1 <= bottom
+    )
+
+
 class Documents:
-    """Pages as PNG data rows, a rectangle with its transcription, and OCR as a custom container. No ground truth."""
+    """Pages as PNG data rows, a rectangle with its transcription, and OCR as a custom container."""
 
     name = "documents"
     title = f"{len(VIEWS)} views of photographed pages (scikit-image), boxes with transcriptions, OCR"
@@ -74,10 +102,27 @@ class Documents:
         """All views. Nothing is trained on them, so all are test rows."""
         return in_seeding_order(
             [
-                SeedRow(key=f"documents-{name}", split=Split.TEST, data=_png(view), mime_type="image/png")
+                SeedRow(
+                    key=f"documents-{name}",
+                    split=Split.TEST,
+                    data=_png(view),
+                    mime_type="image/png",
+                    lines=_lines(view),
+                )
                 for name, view in VIEWS.items()
             ]
         )
+
+    def truth(self, row: SeedRow) -> list[dict[str, Any]]:
+        """A box with its transcription for each line that is in the view as a whole."""
+        return [
+            {
+                "name": TOOL,
+                "bbox": {"left": line.left, "top": line.top, "width": line.width, "height": line.height},
+                "classifications": [{"name": TRANSCRIPTION, "answer": line.text}],
+            }
+            for line in row.lines
+        ]
 
     def model(self) -> ModelPlan:
         """RapidOCR, as its wheel brings it."""

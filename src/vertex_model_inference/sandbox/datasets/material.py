@@ -9,7 +9,18 @@ from typing import Any, Protocol
 
 from vertex_model_inference.rows import MediaType, Split
 
-__all__ = ["Material", "ModelPlan", "SeedRow", "in_seeding_order", "stratified_splits"]
+__all__ = ["Line", "Material", "ModelPlan", "SeedRow", "in_seeding_order", "stratified_splits"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text: its upright box in pixels of the picture, origin top left, and what is written there."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    text: str
 
 
 @dataclass(frozen=True)
@@ -22,7 +33,8 @@ class SeedRow:
         text: The text, of inline text rows.
         data: The bytes of the asset, of rows that are files in a bucket.
         mime_type: Of ``data``.
-        answer: The ground truth, an option of the ontology's radio; None where nobody knows it.
+        answer: The ground truth, an option of a radio; None where nobody knows it.
+        lines: The ground truth, lines of text in a picture; empty where there is none or nobody knows it.
     """
 
     key: str
@@ -31,6 +43,7 @@ class SeedRow:
     data: bytes | None = None
     mime_type: str = "text/plain"
     answer: str | None = None
+    lines: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,10 @@ class Material(Protocol):
 
     def rows(self) -> list[SeedRow]:
         """All rows, in the order in which they are seeded: the first N are a fair sample."""
+        ...
+
+    def truth(self, row: SeedRow) -> list[dict[str, Any]]:
+        """The row's ground truth as NDJSON annotations without ``uuid`` and ``dataRow``; empty where there is none."""
         ...
 
     def model(self) -> ModelPlan:

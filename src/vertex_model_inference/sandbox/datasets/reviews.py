@@ -115,6 +115,10 @@ class Reviews:
             [SeedRow(key=key, split=splits[key], text=text, answer=sentiment) for key, sentiment, text in self._data]
         )
 
+    def truth(self, row: SeedRow) -> list[dict[str, Any]]:
+        """The radio's answer."""
+        return [{"name": "sentiment", "answer": {"name": row.answer}}]
+
     def model(self) -> ModelPlan:
         """Trained on the training split of all sentences, however many of them are seeded."""
         keys, answers, texts = (list(column) for column in zip(*self._data, strict=True))

@@ -101,7 +101,7 @@ class _Seeder:
             vertex_model_version=version,
             display_name=plan.display_name,
             rows=len(rows),
-            labels=sum(row.answer is not None for row in rows),
+            labels=sum(bool(self.material.truth(row)) for row in rows),
             splits=splits,
             measured=plan.measured,
         )
@@ -186,7 +186,11 @@ class _Seeder:
     def _import_labels(self, project_id: str, rows: list[SeedRow]) -> None:
         from labelbox import LabelImport
 
-        labels = [label for row in rows if (label := self._label(row)) is not None]
+        labels = [
+            {"uuid": str(uuid.uuid4()), "dataRow": {"globalKey": row.key}, **annotation}
+            for row in rows
+            for annotation in self.material.truth(row)
+        ]
         if not labels:
             return
         job = LabelImport.create_from_objects(self.client, project_id, f"{self.material.name} {uuid.uuid4()}", labels)
@@ -195,17 +199,6 @@ class _Seeder:
         if failed or len(job.statuses) != len(labels):
             first = str(failed[0]["errors"])[:500] if failed else f"{len(job.statuses)} statuses came back"
             raise LabelboxError(f"{len(failed)} of {len(labels)} labels were refused: {first}")
-
-    def _label(self, row: SeedRow) -> dict[str, Any] | None:
-        if row.answer is None:
-            return None
-        (radio,) = self.material.ontology()["classifications"]
-        return {
-            "uuid": str(uuid.uuid4()),
-            "dataRow": {"globalKey": row.key},
-            "name": radio["name"],
-            "answer": {"name": row.answer},
-        }
 
     def _model_run(self, record: SeedRecord, rows: list[SeedRow]) -> Any:
         """A fresh model run with the rows, their labels and their splits."""
@@ -216,7 +209,7 @@ class _Seeder:
         self.tell(f"Model run {run.name}: {run.uid}")
         keys = [row.key for row in rows]
         run.upsert_data_rows(global_keys=keys)
-        if any(row.answer is not None for row in rows):
+        if any(self.material.truth(row) for row in rows):
             if len(rows) == record.labelled:
                 run.upsert_labels(project_id=record.project_id)
                 record.labels_run_id = run.uid
