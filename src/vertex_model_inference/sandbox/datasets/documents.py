@@ -42,7 +42,7 @@ VIEWS: dict[str, View] = {
 }
 
 
-# What is written on the page: read, and boxed to about 2 pixels, by eye: (left, top, right, bottom, text) in its pixels.
+# What is written on the page: read, and boxed to about 2 pixels, by eye: (left, top, right, bottom, text), in pixels.
 # The line at the lower left corner, half outside the picture, is left out.
 PAGE_LINES = (
     (6, 13, 292, 34, "Region-based segmentation"),
