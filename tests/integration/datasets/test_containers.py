@@ -9,14 +9,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from vertex_model_inference.rows import Split
 from vertex_model_inference.sandbox.child import run_in_thread
+from vertex_model_inference.sandbox.config import SandboxConfig
 from vertex_model_inference.sandbox.containers.serve import InstanceError, Predict, create_app
+from vertex_model_inference.sandbox.datasets.bucket import Bucket
+from vertex_model_inference.sandbox.datasets.digits import Digits
 from vertex_model_inference.sandbox.datasets.documents import VIEWS, Documents
+from vertex_model_inference.sandbox.datasets.reviews import Reviews
+from vertex_model_inference.sandbox.datasets.target import Target
+from vertex_model_inference.sandbox.storage.app import create_app as create_storage
 
 
 def _socket() -> socket.socket:
@@ -156,6 +164,47 @@ def test_ocr_reads_the_page_and_finds_nothing_where_nothing_is_written() -> None
         box = line["box"]
         assert 0 <= box["xmin"] < box["xmax"] <= 768
         assert 0 <= box["ymin"] < box["ymax"] <= 84
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """The sandbox's storage, with its bucket; containers find it in their environment."""
+    with _socket() as sock:
+        port = sock.getsockname()[1]
+        config = SandboxConfig(state=tmp_path, labelbox_port=1, storage_port=port, vertex_port=1)
+        (tmp_path / "storage").mkdir()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", config.storage_url)
+        with run_in_thread(create_storage(config), sock):
+            yield Bucket(Target.of(config.environment()))
+
+
+def test_the_image_classifier_reads_pictures_and_model_from_storage(bucket: Bucket) -> None:
+    material = Digits()
+    rows = [row for row in material.rows() if row.split is Split.TEST]
+    bucket.put({f"{row.key}.png": (row.data or b"", "image/png") for row in rows})
+    bucket.put({"m/model.npz": (material.model().artifact or b"", "application/octet-stream")})
+    with _container("automl_image_classification", bucket.uri("m")) as (url, _):
+        instances = [{"content": bucket.uri(f"{row.key}.png"), "mimeType": "image/png"} for row in rows]
+        body = {"instances": [*instances, {"content": bucket.uri("missing.png")}], "parameters": {"maxPredictions": 1}}
+        answer = httpx2.post(f"{url}/predict", json=body, timeout=60, trust_env=False)
+    *predictions, missing = answer.json()["predictions"]
+    assert missing == {"error": {"code": 5, "message": f"{bucket.uri('missing.png')} does not exist."}}
+    right = [p["displayNames"] == [row.answer] for p, row in zip(predictions, rows, strict=True)]
+    assert sum(right) / len(right) >= 0.97
+
+
+def test_the_text_classifier_reads_text_inline_and_from_storage(bucket: Bucket) -> None:
+    bucket.put({"m/model.npz": (Reviews().model().artifact or b"", "application/octet-stream")})
+    text = "A dull, lifeless and painfully bad film."
+    bucket.put({"a.txt": (text.encode(), "text/plain"), "b.txt": (b"\xff\xfe\xfa", "text/plain")})
+    with _container("text_classifier", bucket.uri("m")) as (url, _):
+        instances = [{"text": text}, {"content": bucket.uri("a.txt")}, {"content": bucket.uri("b.txt")}]
+        answer = httpx2.post(f"{url}/predict", json={"instances": instances}, timeout=60, trust_env=False)
+    inline, stored, broken = answer.json()["predictions"]
+    assert inline == stored
+    assert list(inline) == ["displayNames", "confidences"]
+    assert inline["displayNames"][0] == "negative"
+    assert "not UTF-8" in broken["error"]["message"]
 
 
 def test_a_container_ends_with_its_stdin() -> None:

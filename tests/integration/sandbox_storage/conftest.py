@@ -40,9 +40,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @contextlib.contextmanager
 def google_client(url: str) -> Iterator[Any]:
     """google-cloud-storage on the server; its sessions are closed at the end."""
-    client = storage.Client(
-        project="sandbox", credentials=AnonymousCredentials(), client_options={"api_endpoint": url}
-    )
+    client = storage.Client(project="sandbox", credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
     try:
         yield client
     finally:
