@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from vertex_model_inference.models import ModelOption
     from vertex_model_inference.runs.flow import Finished
     from vertex_model_inference.runs.status import RunStatus
+    from vertex_model_inference.vertex.options import Options
 
 __all__ = ["exit_code", "run"]
 
@@ -28,21 +30,23 @@ def run(
 
     Example: `vmi run cm1x9... --model "digits classifier"`
     """
+    from vertex_model_inference.cli import logs
     from vertex_model_inference.runs.reading import status_of
     from vertex_model_inference.runs.service import RunService
     from vertex_model_inference.runs.surroundings import Surroundings
     from vertex_model_inference.settings import load
-    from vertex_model_inference.vertex.catalog import Catalog
+    from vertex_model_inference.webhook.wiring import catalog_of
 
+    logs.to_stderr()
     settings = load()
     settings.require("labelbox_api_key")
-    option = Catalog.of(settings).fresh_option(model)
+    option = _option(catalog_of(settings).refresh(), model)
     surroundings = Surroundings(settings)
     shown = _Bars(quiet=json_ or not sys.stderr.isatty())
     service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update)
-    service.start()
+    service.open()
     try:
-        started = service.start_run(model_run_id, option)
+        started = service.start(model_run_id, option)
         shown.run_id = started.run_id
         if started.joined:
             carried = service.take_over(started.run_id)
@@ -63,6 +67,19 @@ def run(
         typer.echo(f"{finished.state}: {finished.message}")
         typer.echo(f"Outcomes: vmi outcomes {started.run_id}{' --failed' if finished.counts.failed else ''}")
     raise typer.Exit(exit_code(finished))
+
+
+def _option(options: Options, name: str) -> ModelOption:
+    from vertex_model_inference.errors import UnknownOptionError
+
+    found = options.find(name)
+    if found is not None:
+        return found
+    why = next((f" It is left out: {each.why}" for each in options.left_out if each.name == name), "")
+    known = ", ".join(repr(known) for known in options.names) or "none"
+    raise UnknownOptionError(
+        f"There is no option {name!r}.{why}", hint=f"Options are {known}; `vmi models` says why others are left out."
+    )
 
 
 def exit_code(finished: Finished) -> int:

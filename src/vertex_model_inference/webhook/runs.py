@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import structlog
 
 from vertex_model_inference.errors import VmiError
 from vertex_model_inference.models import ModelOption
+from vertex_model_inference.runs.started import Started
 
 __all__ = ["Engine", "LazyRuns", "Runs", "Started"]
 
 log = structlog.get_logger("vmi.engine")
-
-
-class Started(NamedTuple):
-    """A run that goes on now.
-
-    Attributes:
-        run_id: Ours.
-        joined: It was going on already: the request was a repetition.
-    """
-
-    run_id: str
-    joined: bool
 
 
 class Runs(Protocol):
