@@ -63,6 +63,18 @@ def _slices(rows: list[SeedRow], start: int) -> Iterator[tuple[list[SeedRow], in
         yield part, first + len(part)
 
 
+def _attach(what: str, call: Callable[..., Any], **arguments: Any) -> None:
+    """One of the SDK's calls that wait for a task of the model run."""
+    from lbox.exceptions import LabelboxError as SdkError
+
+    try:
+        call(**arguments)
+    except SdkError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the SDK raises a bare Exception when such a task fails
+        raise LabelboxError(f"The {what} could not be put into the model run: {error}") from None
+
+
 class _Seeder:
     def __init__(self, material: Material, target: Target, tell: Tell) -> None:
         from labelbox import Client
@@ -208,18 +220,18 @@ class _Seeder:
         self._save(record)
         self.tell(f"Model run {run.name}: {run.uid}")
         keys = [row.key for row in rows]
-        run.upsert_data_rows(global_keys=keys)
+        _attach("data rows", run.upsert_data_rows, global_keys=keys)
         if any(self.material.truth(row) for row in rows):
             if len(rows) == record.labelled:
-                run.upsert_labels(project_id=record.project_id)
+                _attach("labels", run.upsert_labels, project_id=record.project_id)
                 record.labels_run_id = run.uid
                 self._save(record)
             else:
-                run.upsert_labels(label_ids=self._label_ids(record, set(keys)))
+                _attach("labels", run.upsert_labels, label_ids=self._label_ids(record, set(keys)))
         for split in Split:
             mine = [row.key for row in rows if row.split is split]
             if mine and split is not Split.UNASSIGNED:
-                run.assign_data_rows_to_split(split=split.value.upper(), global_keys=mine)
+                _attach("splits", run.assign_data_rows_to_split, split=split.value.upper(), global_keys=mine)
         return run
 
     def _label_ids(self, record: SeedRecord, keys: set[str]) -> list[str]:
@@ -227,7 +239,7 @@ class _Seeder:
         if not record.labels_run_id:
             model = self.client.get_model(record.model_id)
             run = model.create_model_run(f"{self.material.name} labels", config={"dataset": self.material.name})
-            run.upsert_labels(project_id=record.project_id)
+            _attach("labels", run.upsert_labels, project_id=record.project_id)
             record.labels_run_id = run.uid
             self._save(record)
         run = self.client.get_model_run(record.labels_run_id)
