@@ -211,7 +211,7 @@ class _Handlers:
         return _json({"status": "ok", "version": __version__})
 
     def _start(self, call: Call, option: ModelOption) -> Any:
-        return self._runs.start(call.model_run_id, option, model_id=call.model_id)
+        return self._runs.start_run(call.model_run_id, option, model_id=call.model_id)
 
     def _unknown(self, name: str) -> UnknownOptionError:
         names = self._catalog.options(0.0).names

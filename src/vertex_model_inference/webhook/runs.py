@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from vertex_model_inference.errors import VmiError
 from vertex_model_inference.models import ModelOption
 
-__all__ = ["Engine", "LazyRuns", "Runs", "Started"]
+if TYPE_CHECKING:
+    from vertex_model_inference.runs.service import Started  # the module brings the whole engine with it
+
+__all__ = ["Engine", "LazyRuns", "Runs"]
 
 log = structlog.get_logger("vmi.engine")
-
-
-class Started(NamedTuple):
-    """A run that goes on now.
-
-    Attributes:
-        run_id: Ours.
-        joined: It was going on already: the request was a repetition.
-    """
-
-    run_id: str
-    joined: bool
 
 
 class Runs(Protocol):
     """Starts runs."""
 
-    def start(self, model_run_id: str, option: ModelOption, *, model_id: str | None) -> Started:
-        """Start a run, or join the one that goes on for the same model run and option. Returns at once.
+    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+        """Start a run, or join the one that goes on for the same model run and option. Returns at once
+        with the run's id, and whether it was under way already.
 
         Args:
             model_run_id: Labelbox's id.
@@ -60,7 +52,7 @@ class LazyRuns:
 
     Args:
         make: Makes the engine; called once, in a thread of its own.
-        wait_s: How long ``start`` waits for the engine.
+        wait_s: How long ``start_run`` waits for the engine.
     """
 
     def __init__(self, make: Callable[[], Engine], wait_s: float = 30.0) -> None:
@@ -87,8 +79,8 @@ class LazyRuns:
         """Why there is no engine, once that is known."""
         return self._problem
 
-    def start(self, model_run_id: str, option: ModelOption, *, model_id: str | None) -> Started:
-        """See ``Runs.start``.
+    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+        """See ``Runs.start_run``.
 
         Raises:
             VmiError: ``engine_starting`` (retryable) or why the engine could not be made.
@@ -99,7 +91,7 @@ class LazyRuns:
             )
         if self._engine is None:
             raise self._problem or VmiError("The engine could not be started.", code="engine")
-        return self._engine.start(model_run_id, option, model_id=model_id)
+        return self._engine.start_run(model_run_id, option, model_id=model_id)
 
     def stop(self) -> None:
         """Stop the engine, also one that is just being made."""
