@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     storage_url: str | None = None
     google_token: SecretStr | None = None
     webhook_secret: SecretStr | None = None
-    database_url: str = Field("", repr=False)
+    database_url: Annotated[str, Field(repr=False)] = ""
     data_dir: Path = Path(".vmi")
     public_url: str | None = None
     allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()

@@ -41,11 +41,11 @@ def serve(
 
 def _engine(settings: Settings) -> Engine:
     """The engine, imported in the background thread that calls this: it takes over a second."""
-    import importlib
+    from vertex_model_inference.runs.service import RunService
 
-    service = importlib.import_module("vertex_model_inference.runs.service")
-    engine: Engine = service.start(settings)
-    return engine
+    service = RunService(settings)
+    service.start()
+    return service
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
-from pydantic import SecretStr
-
 from vertex_model_inference.errors import NotFoundError
 from vertex_model_inference.labelbox.connection import Connection
 from vertex_model_inference.labelbox.export_task import Exports
@@ -37,25 +35,18 @@ class LabelboxClient:
     """Implements ``gateway.Labelbox``. Costs nothing until the first call; safe to use from several threads.
 
     Args:
-        api_key: Of Labelbox.
-        base_url: E.g. ``https://api.labelbox.com``, no trailing slash.
+        settings: For the API key and the address.
+
+    Raises:
+        SettingsError: There is no API key.
     """
 
-    def __init__(self, api_key: SecretStr, base_url: str) -> None:
-        self._connection = Connection(api_key, base_url)
+    def __init__(self, settings: Settings) -> None:
+        settings.require("labelbox_api_key")
+        assert settings.labelbox_api_key is not None, "required above"
+        self._connection = Connection(settings.labelbox_api_key, settings.labelbox_url)
         self._exports = Exports(self._connection)
         self._imports = Imports(self._connection)
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The client that the settings describe.
-
-        Raises:
-            SettingsError: There is no API key.
-        """
-        settings.require("labelbox_api_key")
-        assert settings.labelbox_api_key is not None
-        return cls(settings.labelbox_api_key, settings.labelbox_url)
 
     def __enter__(self) -> Self:
         return self

@@ -156,7 +156,7 @@ def labels_of(line: bytes, model_run_id: str) -> tuple[dict[str, Any], ...]:
 
 def _bad(line: bytes, why: str) -> RowError:
     try:
-        row_id = msgspec.json.decode(_NAMED.decode(line).data_row.id, type=str)
+        row_id = msgspec.json.decode(_NAMED.decode(line).data_row.id, type=str) or None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         row_id = None
     which = f"data row {row_id}" if row_id else "a data row without a readable id"
@@ -186,9 +186,10 @@ def _media_type(media: _Media) -> MediaType:
         found = _MIMES.get(mime)
         if found is not None:
             return found
-        found = _KINDS.get(mime.lower().partition(";")[0].partition("/")[0].strip())
+        plain = mime.lower().partition(";")[0].strip()
+        found = _MIMES.get(plain) or _KINDS.get(plain.partition("/")[0])
         if found is not None:
-            return _MIMES.get(mime.lower().partition(";")[0].strip(), found)
+            return found
     if media.asset_type:
         found = _KINDS.get(media.asset_type.lower())
         if found is not None:

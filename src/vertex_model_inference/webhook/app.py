@@ -208,7 +208,7 @@ class _Handlers:
         return _json({"status": "ok", "version": __version__})
 
     def _start(self, call: Call, option: ModelOption) -> Any:
-        return self._runs.start(call.model_run_id, option, model_id=call.model_id)
+        return self._runs.start_run(call.model_run_id, option, model_id=call.model_id)
 
     async def _body(self, request: Request) -> bytes:
         """The raw body, within the limit and signed.

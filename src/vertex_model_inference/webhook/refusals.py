@@ -33,7 +33,7 @@ _STATUS: tuple[tuple[type[VmiError], int], ...] = (
 
 
 def refusal(error: VmiError) -> tuple[int, dict[str, Any]]:
-    """HTTP status and JSON body ``{"error": {"code", "message", "hint"}}``; ``options`` too where a choice was wrong."""
+    """HTTP status and JSON body ``{"error": {"code", "message", "hint"}}``, with ``options`` for a wrong choice."""
     status = next((number for kind, number in _STATUS if isinstance(error, kind)), 503 if error.retryable else 500)
     body: dict[str, Any] = {"code": error.error_code, "message": error.message, "hint": error.hint}
     if isinstance(error, UnknownOptionError) and "options" in error.context:

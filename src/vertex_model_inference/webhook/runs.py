@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+<<<<<<< HEAD
 from typing import Protocol
+=======
+from typing import TYPE_CHECKING, Protocol
+>>>>>>> gateway
 
 import structlog
 
@@ -12,7 +16,10 @@ from vertex_model_inference.errors import VmiError
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.runs.started import Started
 
-__all__ = ["Engine", "LazyRuns", "Runs", "Started"]
+if TYPE_CHECKING:
+    from vertex_model_inference.runs.service import Started  # the module brings the whole engine with it
+
+__all__ = ["Engine", "LazyRuns", "Runs"]
 
 log = structlog.get_logger("vmi.engine")
 
@@ -20,8 +27,9 @@ log = structlog.get_logger("vmi.engine")
 class Runs(Protocol):
     """Starts runs."""
 
-    def start(self, model_run_id: str, option: ModelOption, *, model_id: str | None) -> Started:
-        """Start a run, or join the one that goes on for the same model run and option. Returns at once.
+    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+        """Start a run, or join the one that goes on for the same model run and option. Returns at once
+        with the run's id, and whether it was under way already.
 
         Args:
             model_run_id: Labelbox's id.
@@ -49,7 +57,7 @@ class LazyRuns:
 
     Args:
         make: Makes the engine; called once, in a thread of its own.
-        wait_s: How long ``start`` waits for the engine.
+        wait_s: How long ``start_run`` waits for the engine.
     """
 
     def __init__(self, make: Callable[[], Engine], wait_s: float = 30.0) -> None:
@@ -76,8 +84,8 @@ class LazyRuns:
         """Why there is no engine, once that is known."""
         return self._problem
 
-    def start(self, model_run_id: str, option: ModelOption, *, model_id: str | None) -> Started:
-        """See ``Runs.start``.
+    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+        """See ``Runs.start_run``.
 
         Raises:
             VmiError: ``engine_starting`` (retryable) or why the engine could not be made.
@@ -88,7 +96,7 @@ class LazyRuns:
             )
         if self._engine is None:
             raise self._problem or VmiError("The engine could not be started.", code="engine")
-        return self._engine.start(model_run_id, option, model_id=model_id)
+        return self._engine.start_run(model_run_id, option, model_id=model_id)
 
     def stop(self) -> None:
         """Stop the engine, also one that is just being made."""
