@@ -199,8 +199,8 @@ class Matcher:
                 found.confidence is None or best.confidence is None
             ):
                 raise MatchError(
-                    f"The model gives data row {row.id} both {_short(best.label)} and {_short(found.label)} without scores, but "
-                    f"the radio {option.question!r} takes one answer.",
+                    f"The model gives data row {row.id} both {_short(best.label)} and {_short(found.label)} without "
+                    f"scores, but the radio {option.question!r} takes one answer.",
                     hint="Let the model answer scores, or make the question a checklist.",
                     data_row_id=row.id,
                 )
@@ -257,7 +257,8 @@ class Matcher:
         message = f"The model's class {_short(label)} fits no {_KINDS[kind]} of the ontology {self._ontology.name!r}."
         for other, index in self._index.items():
             if other != kind and index.find(name):
-                message = f"{message[:-1]}; {_short(name)} is a {_KINDS[other]} there, and the model does not give what that takes."
+                what = f"{_short(name)} is a {_KINDS[other]} there, and the model does not give what that takes."
+                message = f"{message[:-1]}; {what}"
                 break
         near = self._index[kind].nearest(name)
         hint = f"Did you mean {near!r}? " if near else ""
