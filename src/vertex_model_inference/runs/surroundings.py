@@ -44,9 +44,7 @@ def open_labelbox(settings: Settings) -> Labelbox:
     """
     from vertex_model_inference.labelbox.client import LabelboxClient
 
-    settings.require("labelbox_api_key")
-    assert settings.labelbox_api_key is not None
-    return LabelboxClient(settings.labelbox_api_key, settings.labelbox_url)
+    return LabelboxClient(settings)
 
 
 class Surroundings:
