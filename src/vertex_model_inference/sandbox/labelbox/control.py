@@ -141,7 +141,7 @@ async def _call(store: Store, method: str, path: str, body: bytes) -> Any:
         raise ControlError(
             502,
             f"The training service refused: {method} {target} answered {response.status_code}.",
-            status=response.status_code,
+            answered=response.status_code,
             answer=value,
         )
     return value
