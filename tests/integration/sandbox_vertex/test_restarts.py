@@ -26,7 +26,7 @@ from vertex_model_inference.sandbox.storage.app import create_app as create_stor
 
 from .conftest import Vertex
 
-CONTAINER = '''
+CONTAINER = """
 import json, os, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Handler(BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
 server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["AIP_HTTP_PORT"])), Handler)
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 server.serve_forever()
-'''
+"""
 
 
 def bound() -> socket.socket:
@@ -73,7 +73,7 @@ def vertex_process(config: SandboxConfig, path: str) -> Iterator[subprocess.Pope
     assert child.stdin is not None
     assert child.stdout is not None
     try:
-        child.stdin.write(msgspec.json.encode(config) + b"\n")
+        child.stdin.write(msgspec.json.encode(config, enc_hook=str) + b"\n")
         child.stdin.flush()
         assert child.stdout.readline() == b"listening\n"
         yield child
