@@ -28,7 +28,7 @@ from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec, run_id_of
 from vertex_model_inference.steps.context import Context
 
-__all__ = ["RunService", "start"]
+__all__ = ["RunService"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class RunService:
         self._dbos: Any = None
         self._engine: Any = None
 
-    def open(self) -> None:
+    def start(self) -> None:
         """Open the database, take up what this executor left unfinished, and begin to work.
 
         Raises:
@@ -138,7 +138,7 @@ class RunService:
 
     # -- asking for runs ----------------------------------------------------------------------------------------------
 
-    def start(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
         """Start a run, or join the one of this model run and option that is under way.
 
         Raises:
@@ -227,17 +227,6 @@ class RunService:
                 names.append(name)
             held.release()
         return names
-
-
-def start(settings: Settings) -> RunService:
-    """The engine of a server, working.
-
-    Raises:
-        SettingsError: A setting that runs need is missing.
-    """
-    service = RunService(settings)
-    service.open()
-    return service
 
 
 class _Durable:
