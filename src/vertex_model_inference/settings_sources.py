@@ -123,11 +123,11 @@ def read_environment(variables: Mapping[str, str | None], place: str) -> Reading
         name, text = next(iter(given.items()))
         reading.values[known.name] = text
         reading.origins[known.name] = f"{place} {name}"
-    names = {name for f in FIELDS for name in (f.variable, *f.aliases)} | _OTHER_VARIABLES
+    known_names = {name for f in FIELDS for name in (f.variable, *f.aliases)} | _OTHER_VARIABLES
     reading.problems.extend(
-        f"{name} in the {place} is not a setting.{nearest(name, names)} Remove it or correct its name."
+        f"{name} in the {place} is not a setting.{nearest(name, known_names)} Remove it or correct its name."
         for name in sorted(variables)
-        if name.startswith("VMI_") and name not in names and not name.startswith(_OTHER_PREFIXES)
+        if name.startswith("VMI_") and name not in known_names and not name.startswith(_OTHER_PREFIXES)
     )
     return reading
 

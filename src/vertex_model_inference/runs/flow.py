@@ -24,7 +24,7 @@ from vertex_model_inference.spec import ARTIFACTS_VERSION
 from vertex_model_inference.steps import assets, decode, export, predict_batch, predict_online, upload
 from vertex_model_inference.steps.context import Context
 
-__all__ = ["Finished", "Group", "Runner", "group_flow", "run_flow", "stage_group"]
+__all__ = ["Finished", "Group", "Runner", "end", "group_flow", "groups", "run_flow", "stage_group"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,7 +82,7 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
     try:
         runner.step("prepare", prepare, context)
         progress.stage(RunState.EXPORTING)
-        for group in _groups(runner, context, progress):
+        for group in groups(runner, context, progress):
             if len(waiting) >= GROUPS_IN_FLIGHT:
                 counts += waiting.popleft()()
             waiting.append(runner.group(context, progress, group))
@@ -93,12 +93,22 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
             counts += waiting.popleft()()
         except VmiError as caught:
             error = error or caught
+    return end(runner, context, progress, counts, error)
+
+
+def end(runner: Runner, context: Context, progress: Progress, counts: Counts, error: VmiError | None) -> Finished:
+    """The run's last step: outcomes added up, Labelbox told, the status file closed."""
     finished = runner.step("finish", finish, context, counts, _words(error))
     progress.finish(RunState(finished.state), finished.counts, finished.message)
     return finished
 
 
-def _groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Group]:
+def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Group]:
+    """Export the run's rows and give out groups of shards as they are written.
+
+    Raises:
+        LabelboxError: The export failed.
+    """
     settings = context.settings
     batch = context.spec.option.predictor is Predictor.BATCH
     least = settings.job_rows if batch else settings.shard_rows
@@ -122,13 +132,20 @@ def _groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gr
             number += 1
 
 
-def group_flow(runner: Runner, context: Context, progress: Progress, group: Group) -> Counts:
-    """One group from its assets to its outcomes; an error that stops the group becomes its rows' outcome."""
+def group_flow(runner: Runner, context: Context, progress: Progress, group: Group, *, staged: bool = False) -> Counts:
+    """One group from its assets (or from predict, when ``staged``) to its outcomes.
+
+    An error that stops the group becomes its rows' outcome.
+
+    Raises:
+        StorageError: Outcomes cannot be written.
+    """
     at = "assets"
     counts = Counts()
     open_shards = deque(group.shards)
     try:
-        stage_group(runner, context, progress, group)
+        if not staged:
+            stage_group(runner, context, progress, group)
         at = "predict"
         progress.stage(RunState.PREDICTING)
         if context.spec.option.predictor is Predictor.BATCH:

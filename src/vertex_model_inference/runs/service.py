@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 import structlog
@@ -21,13 +21,14 @@ from vertex_model_inference.outcomes import Counts
 from vertex_model_inference.runs.executors import Executor, dead_executors
 from vertex_model_inference.runs.flow import Finished, Group, group_flow, run_flow
 from vertex_model_inference.runs.progress import Progress
+from vertex_model_inference.runs.started import Started
 from vertex_model_inference.runs.status import RunStatus, now
 from vertex_model_inference.runs.surroundings import Surroundings
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec, run_id_of
 from vertex_model_inference.steps.context import Context
 
-__all__ = ["RunService", "Started"]
+__all__ = ["RunService"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,13 +43,6 @@ _RUNS_AT_ONCE = 4
 _ADOPT_EVERY_S = 5.0
 _ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
 _RECOVERIES = 1_000_000  # a run may be killed any number of times
-
-
-class Started(NamedTuple):
-    """The run, and whether it was already under way."""
-
-    run_id: str
-    joined: bool
 
 
 class RunService:

@@ -27,7 +27,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vertex_model_inference import __version__
 from vertex_model_inference.errors import (
-    ConflictError,
     NotFoundError,
     RequestError,
     SignatureError,
@@ -37,10 +36,11 @@ from vertex_model_inference.errors import (
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.vertex.catalog import Catalog
+from vertex_model_inference.webhook.refusals import TooLargeError, refusal
 from vertex_model_inference.webhook.runs import Runs
 from vertex_model_inference.webhook.signature import HEADER, verify
 
-__all__ = ["Call", "Lookup", "create_app", "parse_call"]
+__all__ = ["Call", "Lookup", "create_app", "parse_call", "unknown_option"]
 
 log = structlog.get_logger("vmi.webhook")
 
@@ -51,13 +51,6 @@ _BODY_TIMEOUT_S = 10.0
 _PATHS = re.compile(r"/+(models|model_run|healthz)/*")
 # Labelbox's ids are UUIDs or 25 letters and digits; they become parts of file names and queries.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_STATUS: tuple[tuple[type[VmiError], int], ...] = (
-    (SignatureError, 401),
-    (UnknownOptionError, 422),
-    (RequestError, 400),
-    (NotFoundError, 404),
-    (ConflictError, 409),
-)
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -72,12 +65,6 @@ class Call(msgspec.Struct, frozen=True):
     model_run_id: str
     model_type: str
     model_id: str | None = None
-
-
-class TooLargeError(RequestError):
-    """The request's body is over the limit."""
-
-    code = "too_large"
 
 
 def parse_call(body: bytes) -> Call:
@@ -95,6 +82,16 @@ def parse_call(body: bytes) -> Call:
     if not isinstance(value, dict):
         raise RequestError("The body must be a JSON object.", code="not_object")
     return Call(_text(value, "modelRunId", identity=True), _text(value, "modelType"), _optional_text(value, "modelId"))
+
+
+def unknown_option(name: str, names: Sequence[str]) -> UnknownOptionError:
+    """The error for a ``modelType`` that is none of the options."""
+    known = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return UnknownOptionError(
+        f"There is no model option {name[:200]!r}.",
+        hint=f"The options are {known}." if names else "There are none yet: `vmi models` says why.",
+        options=tuple(names),
+    )
 
 
 def _text(value: dict[str, Any], key: str, *, identity: bool = False) -> str:
@@ -220,7 +217,7 @@ class _Handlers:
         call = parse_call(await self._body(request))
         option = await to_thread.run_sync(self._catalog.find, call.model_type)
         if option is None:
-            raise self._unknown(call.model_type)
+            raise unknown_option(call.model_type, self._catalog.options(0.0).names)
         if await self._lookup(call.model_run_id) is False:
             raise NotFoundError(
                 f"Labelbox knows no model run {call.model_run_id}.",
@@ -237,15 +234,6 @@ class _Handlers:
 
     def _start(self, call: Call, option: ModelOption) -> Any:
         return self._runs.start_run(call.model_run_id, option, model_id=call.model_id)
-
-    def _unknown(self, name: str) -> UnknownOptionError:
-        names = self._catalog.options(0.0).names
-        known = ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-        return UnknownOptionError(
-            f"There is no model option {name[:200]!r}.",
-            hint=f"The options are {known}." if names else "There are none yet: `vmi models` says why.",
-            options=names,
-        )
 
     async def _body(self, request: Request) -> bytes:
         """The raw body, within the limit and signed.
@@ -293,22 +281,21 @@ def _json(value: object, status: int = 200, headers: dict[str, str] | None = Non
     return Response(orjson.dumps(value), status, headers, "application/json")
 
 
-def _refusal(status: int, code: str, message: str, hint: str | None = None, **more: object) -> Response:
+def _closing(status: int) -> dict[str, str] | None:
     # An unread rest of a body would be taken for the next request: end the connection.
-    headers = {"Connection": "close"} if status in (408, 413) else None
-    return _json({"error": {"code": code, "message": message, "hint": hint, **more}}, status, headers)
+    return {"Connection": "close"} if status in (408, 413) else None
+
+
+def _refusal(status: int, code: str, message: str, hint: str | None = None) -> Response:
+    return _json({"error": {"code": code, "message": message, "hint": hint}}, status, _closing(status))
 
 
 async def _explained(_: Request, error: Exception) -> Response:
     assert isinstance(error, VmiError)
-    if isinstance(error, TooLargeError):
-        status = 413
-    else:
-        status = next((number for kind, number in _STATUS if isinstance(error, kind)), 503 if error.retryable else 500)
+    status, body = refusal(error)
     if status >= 500:
         log.error("a call could not be served", error=error.message, code=error.error_code)
-    more = {"options": error.context["options"]} if isinstance(error, UnknownOptionError) and error.context else {}
-    return _refusal(status, error.error_code, error.message, error.hint, **more)
+    return _json(body, status, _closing(status))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import structlog
 
 from vertex_model_inference.errors import VmiError
 from vertex_model_inference.models import ModelOption
-
-if TYPE_CHECKING:
-    from vertex_model_inference.runs.service import Started  # the module brings the whole engine with it
+from vertex_model_inference.runs.started import Started
 
 __all__ = ["Engine", "LazyRuns", "Runs"]
 

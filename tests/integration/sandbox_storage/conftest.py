@@ -11,17 +11,15 @@ from typing import Any
 import obstore.store
 import pytest
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from google.cloud.storage import Client
 
 from vertex_model_inference.sandbox.child import run_in_thread
 from vertex_model_inference.sandbox.config import SandboxConfig
 from vertex_model_inference.sandbox.storage.app import create_app
 
-Serve = Callable[[Path], "contextlib.AbstractContextManager[str]"]
-
 
 @contextlib.contextmanager
-def serving(state: Path) -> Iterator[str]:
+def _serving(state: Path) -> Iterator[str]:
     """The URL of a server on ``state``."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -33,16 +31,14 @@ def serving(state: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("state")) as address:
+    with _serving(tmp_path_factory.mktemp("state")) as address:
         yield address
 
 
 @contextlib.contextmanager
-def google_client(url: str) -> Iterator[Any]:
+def _google_client(url: str) -> Iterator[Any]:
     """google-cloud-storage on the server; its sessions are closed at the end."""
-    client = storage.Client(
-        project="sandbox", credentials=AnonymousCredentials(), client_options={"api_endpoint": url}
-    )
+    client = Client(project="sandbox", credentials=AnonymousCredentials(), client_options={"api_endpoint": url})
     try:
         yield client
     finally:
@@ -52,7 +48,7 @@ def google_client(url: str) -> Iterator[Any]:
 
 @pytest.fixture
 def client(url: str) -> Iterator[Any]:
-    with google_client(url) as made:
+    with _google_client(url) as made:
         yield made
 
 
@@ -63,16 +59,30 @@ def bucket(client: Any, request: pytest.FixtureRequest) -> Any:
     return client.create_bucket(name, location="EUROPE-WEST4")
 
 
-def obstore_client(url: str, bucket: str) -> obstore.store.GCSStore:
+def _credentials() -> obstore.store.GCSCredential:
+    return {"token": "x", "expires_at": None}
+
+
+def _obstore_client(url: str, bucket: str) -> obstore.store.GCSStore:
     """obstore on the server."""
     return obstore.store.GCSStore(
         bucket,
-        config={"base_url": url},  # type: ignore[typeddict-unknown-key]
+        config={"base_url": url},
         client_options={"allow_http": True},
-        credential_provider=lambda: {"token": "x", "expires_at": None},
+        credential_provider=_credentials,
     )
 
 
 @pytest.fixture
 def store(url: str, bucket: Any) -> obstore.store.GCSStore:
-    return obstore_client(url, bucket.name)
+    return _obstore_client(url, bucket.name)
+
+
+@pytest.fixture(scope="session")
+def google_client() -> Callable[[str], contextlib.AbstractContextManager[Any]]:
+    return _google_client
+
+
+@pytest.fixture(scope="session")
+def obstore_client() -> Callable[[str, str], obstore.store.GCSStore]:
+    return _obstore_client

@@ -45,13 +45,17 @@ def test_multipart_upload(store: GCSStore, bucket: Any) -> None:
     assert bytes(obstore.open_reader(store, "written").readall()) == data
 
 
+def _version(result: obstore.PutResult) -> obstore.UpdateVersion:
+    return {"e_tag": result["e_tag"], "version": result["version"]}
+
+
 def test_conditional_writes(store: GCSStore) -> None:
     first = store.put("once", b"1", mode="create")
     with pytest.raises(AlreadyExistsError):
         store.put("once", b"2", mode="create")
-    second = store.put("once", b"2", mode=first)
+    second = store.put("once", b"2", mode=_version(first))
     with pytest.raises(PreconditionError):
-        store.put("once", b"3", mode=first)
+        store.put("once", b"3", mode=_version(first))
     assert bytes(store.get("once", options={"version": second["version"]}).bytes()) == b"2"
     with pytest.raises(PreconditionError):
         store.get("once", options={"if_match": first["e_tag"]})

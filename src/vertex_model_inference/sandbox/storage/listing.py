@@ -69,8 +69,8 @@ def _encode_token(start: str) -> str:
 
 def _decode_token(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
-    except (binascii.Error, UnicodeError):
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
         raise ApiError(400, f"Invalid page token: {token}", reason="invalid", code="InvalidArgument") from None
 
 

@@ -79,14 +79,26 @@ class Container:
 
     Args:
         base: Its base URL.
-        predict_route: Path of predictions.
+        health_route: Path of the health check. ``predict_route``: path of predictions.
         client: The connections used.
     """
 
-    def __init__(self, base: str, predict_route: str, client: httpx2.AsyncClient) -> None:
+    def __init__(self, base: str, health_route: str, predict_route: str, client: httpx2.AsyncClient) -> None:
         self.base = base
+        self.health_route = health_route
         self.predict_route = predict_route
         self.client = client
+
+    async def alive(self) -> bool:
+        """Whether its health route answers 200 now; asked three times within about two seconds."""
+        for attempt in range(3):
+            try:
+                answer = await self.client.get(self.base + self.health_route, timeout=10)
+            except httpx2.HTTPError:
+                await asyncio.sleep(0.2 * 4**attempt)
+            else:
+                return answer.status_code == 200
+        return False
 
     async def post(self, body: bytes, *, timeout_s: float, content_type: str = "application/json") -> httpx2.Response:
         """Send a body to the predict route as it is.
@@ -145,14 +157,16 @@ class Containers:
             timeout=600, limits=httpx2.Limits(max_connections=512, max_keepalive_connections=64), trust_env=False
         )
         self._running: dict[tuple[str, str, str], _Running] = {}
+        self._healthy_urls: set[str] = set()
         self._locks: dict[tuple[str, str, str], asyncio.Lock] = {}
 
-    async def of(self, model: Mapping[str, Any], *, start_s: float) -> Container:
+    async def of(self, model: Mapping[str, Any], *, start_s: float, fresh: bool = True) -> Container:
         """The container of a model version, started and healthy.
 
         Args:
             model: The model's JSON.
             start_s: How long its health route may take to answer 200, in seconds.
+            fresh: Ask a URL's health again even if it was well before.
 
         Raises:
             ContainerError: It did not become healthy; status 0.
@@ -162,8 +176,11 @@ class Containers:
         health = str(spec.get("healthRoute") or "/health")
         route = str(spec.get("predictRoute") or "/predict")
         if not image.startswith("sandbox/"):
-            await self._healthy(image.rstrip("/") + health, start_s, None)
-            return Container(image.rstrip("/"), route, self.client)
+            base = image.rstrip("/")
+            if fresh or base + health not in self._healthy_urls:
+                await self._healthy(base + health, start_s, None)
+                self._healthy_urls.add(base + health)
+            return Container(base, health, route, self.client)
         environment = {item["name"]: item.get("value", "") for item in spec.get("env", [])}
         key = (image, str(model.get("artifactUri", "")), orjson.dumps([health, route, environment]).decode())
         async with self._locks.setdefault(key, asyncio.Lock()):
@@ -171,7 +188,7 @@ class Containers:
             if running is None or running.process.returncode is not None:
                 running = await self._start(image, key[1], health, route, environment, model, start_s)
                 self._running[key] = running
-        return Container(running.base, route, self.client)
+        return Container(running.base, health, route, self.client)
 
     async def _start(
         self,

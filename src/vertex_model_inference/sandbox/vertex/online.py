@@ -43,7 +43,7 @@ class Online:
             )
         deployed, model = self.endpoints.choose(doc, call.ids.get("deployed"))
         try:
-            container = await self.containers.of(model, start_s=self.settings.container_start_s)
+            container = await self.containers.of(model, start_s=self.settings.container_start_s, fresh=False)
         except ContainerError as error:
             raise unhealthy(error) from None
         return deployed, model, container, DEDICATED_S if dedicated else self.settings.predict_timeout_s

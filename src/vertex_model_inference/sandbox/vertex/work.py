@@ -12,6 +12,7 @@ from vertex_model_inference.sandbox.vertex.automl import checked_parameters, tri
 from vertex_model_inference.sandbox.vertex.containers import Container, ContainerError
 from vertex_model_inference.sandbox.vertex.instances import Item, Shape, error_line, items, prediction_line
 from vertex_model_inference.sandbox.vertex.objects import Objects
+from vertex_model_inference.sandbox.vertex.wire import ApiError
 
 __all__ = ["ContainerWork", "Result", "Work"]
 
@@ -44,7 +45,11 @@ class Work(Protocol):
         ...
 
     async def answer(self, batch: list[Item]) -> list[Result]:
-        """One result per item, in any order; never raises for an instance's own failure."""
+        """One result per item, in any order; never raises for an instance's own failure.
+
+        Raises:
+            ApiError: Nothing more can be answered; the job fails.
+        """
         ...
 
 
@@ -76,6 +81,8 @@ class ContainerWork:
             try:
                 results += await self._ask(good)
             except ContainerError as error:
+                if error.status == 0 and not await self.container.alive():
+                    raise ApiError("UNAVAILABLE", f"The model server stopped answering. {error.message}") from None
                 if len(good) == 1:
                     results.append(_failed(good[0], _code(error), _text(error)))
                 else:
