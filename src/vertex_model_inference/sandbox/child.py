@@ -14,6 +14,7 @@ import struct
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -104,7 +105,7 @@ def main() -> None:
     """Serve until stdin ends or a signal comes; prints ``listening`` once requests are answered."""
     name = sys.argv[1]
     descriptor = int(sys.argv[2])
-    config = msgspec.json.decode(sys.stdin.readline(), type=SandboxConfig)
+    config = msgspec.json.decode(sys.stdin.readline(), type=SandboxConfig, dec_hook=lambda _, text: Path(text))
     sock = socket.socket(fileno=descriptor)
     server = _server(load(name, config))
     original = server.startup

@@ -85,7 +85,7 @@ def running(
             )
             children.append(child)
             assert child.stdin is not None
-            child.stdin.write(msgspec.json.encode(config) + b"\n")
+            child.stdin.write(msgspec.json.encode(config, enc_hook=str) + b"\n")
             child.stdin.flush()
             stack.callback(_stop, child)
         for name, child in zip(SERVERS, children, strict=True):
