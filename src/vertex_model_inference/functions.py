@@ -138,14 +138,17 @@ def models(_: bytes) -> Answer:
 @_served("POST")
 def model_run(body: bytes) -> Answer:
     """``POST {"modelRunId", "modelType"}``: check the request and hand it to ``etl_function``."""
-    from vertex_model_inference.labelbox.client import LabelboxClient
+    from vertex_model_inference.runs.surroundings import open_labelbox
 
     call = parse_call(body)
     options = _catalog().refresh()
     if options.find(call.model_type) is None:
         raise unknown_option(call.model_type, options.names)
-    with LabelboxClient.of(_settings()) as labelbox:
+    labelbox = open_labelbox(_settings())
+    try:
         labelbox.model_run(call.model_run_id)
+    finally:
+        labelbox.close()
     value = {"modelRunId": call.model_run_id, "modelType": call.model_type, "modelId": call.model_id}
     _hand_over(_settings().etl_url, "etl_url", value)
     return _answer({"modelRunId": call.model_run_id, "accepted": True})

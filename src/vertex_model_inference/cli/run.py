@@ -44,9 +44,9 @@ def run(
     surroundings = Surroundings(settings)
     shown = _Bars(quiet=json_ or not sys.stderr.isatty())
     service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update)
-    service.open()
+    service.start()
     try:
-        started = service.start(model_run_id, option)
+        started = service.start_run(model_run_id, option)
         shown.run_id = started.run_id
         if started.joined:
             carried = service.take_over(started.run_id)

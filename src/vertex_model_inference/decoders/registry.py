@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 
@@ -10,7 +9,7 @@ import msgspec
 
 from vertex_model_inference.decoders.automl_classification import AutomlClassification
 from vertex_model_inference.decoders.automl_detection import AutomlDetection
-from vertex_model_inference.decoders.base import Decoder, Fit, shortened
+from vertex_model_inference.decoders.base import Decoder, Fit, clip, refuse, shortened
 from vertex_model_inference.decoders.boxes_arrays import BoxesArrays
 from vertex_model_inference.decoders.displaynames import DisplayNames
 from vertex_model_inference.decoders.hf_classification import HfClassification
@@ -89,7 +88,7 @@ def by_name(name: str, class_names: Sequence[str] = ()) -> Decoder:
     except Exception as error:
         raise UnknownOutputError(
             f"The decoder {name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}.",
-            hint="It must be a class that takes the class names; see docs/decoders.md.",
+            hint="It must be a class that takes one argument, the sequence of class names.",
             decoder=name,
         ) from error
     if not callable(getattr(made, "decode", None)):
@@ -118,13 +117,17 @@ class _Checked:
             raise DecodeError(
                 f"The decoder {self.name!r} failed on data row {row.id}: {what}.", decoder=self.name
             ) from error
-        for index, finding in enumerate(findings):
-            wrong = _unsound(finding)
-            if wrong:
-                raise DecodeError(
-                    f"Finding {index} of the decoder {self.name!r} for data row {row.id} {wrong}.", decoder=self.name
-                )
-        return findings
+        return tuple([self._checked(finding, f"finding {index}", row) for index, finding in enumerate(findings)])
+
+    def _checked(self, finding: Finding, where: str, row: DataRow) -> Finding:
+        wrong = _unsound(finding)
+        if wrong:
+            refuse(self.name, row, f"{where} {wrong}", "That is to be mended in the decoder.")
+        if not isinstance(finding, FoundBox):
+            return finding
+        right, bottom = finding.left + finding.width, finding.top + finding.height
+        left, top, width, height = clip(finding.left, finding.top, right, bottom, row, self.name, where)
+        return msgspec.structs.replace(finding, left=left, top=top, width=width, height=height)
 
 
 def _unsound(finding: object) -> str | None:
@@ -139,10 +142,6 @@ def _unsound(finding: object) -> str | None:
         return f"is not valid: {error}"
     if finding.confidence is not None and not 0.0 <= finding.confidence <= 1.0:
         return f"has the confidence {finding.confidence!r}, it must be from 0 to 1"
-    if isinstance(finding, FoundBox):
-        numbers = (finding.left, finding.top, finding.width, finding.height)
-        if not all(math.isfinite(number) for number in numbers) or finding.width < 0 or finding.height < 0:
-            return f"has the box {numbers!r}, it must be finite and of no negative size"
     return None
 
 
@@ -204,7 +203,7 @@ def _by_metadata(option: ModelOption) -> str | None:
         return None
     label = model.labels.get(LABEL) or model.labels.get(LABEL.replace("-", "_"))
     if label:
-        return label.replace("_", ":")
+        return label.replace("_", ":") if label.startswith("boxes-arrays_") else label
     for uri in (model.prediction_schema_uri, model.metadata_schema_uri):
         # A custom model may point at schemas of its own, which say nothing to us.
         if model.automl or uri.startswith("gs://google-cloud-aiplatform/"):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-import orjson
+import msgspec
 
 from vertex_model_inference.annotations import Annotation, Answer, Box, Checklist, FreeText, Question
 from vertex_model_inference.rows import DataRow
@@ -22,6 +22,9 @@ __all__ = ["lines", "row_uuid", "row_uuids"]
 
 _PRODUCT = uuid.UUID("8f0b8d0e-5f6f-5d8c-9a1b-6c1f5f0f7d21")
 """Namespace of our uuids. Never change it: the same prediction would get another identity, and be uploaded twice."""
+
+_ENCODER = msgspec.json.Encoder()
+"""Quicker than orjson on lines as short as these (``bench/convert.py``: 280,000 against 180,000 rows a second)."""
 
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
@@ -44,6 +47,7 @@ def lines(annotations: Sequence[Annotation], row: DataRow, uuid_of: Callable[[in
         uuid_of: Index of the annotation -> its uuid.
     """
     data_row = {"id": row.id}
+    encode = _ENCODER.encode
     made = []
     for index, annotation in enumerate(annotations):
         value: dict[str, Any]
@@ -66,7 +70,7 @@ def lines(annotations: Sequence[Annotation], row: DataRow, uuid_of: Callable[[in
             value = _question(annotation)  # type: ignore[arg-type]  # not a Box, so a question
             value["uuid"] = uuid_of(index)
             value["dataRow"] = data_row
-        line = orjson.dumps(value)
+        line = encode(value)
         made.append(line if line.isascii() else _one_line(line))
     return made
 

@@ -28,7 +28,7 @@ from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec, run_id_of
 from vertex_model_inference.steps.context import Context
 
-__all__ = ["RunService", "start"]
+__all__ = ["RunService"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class RunService:
         self._dbos: Any = None
         self._engine: Any = None
 
-    def open(self) -> None:
+    def start(self) -> None:
         """Open the database, take up what this executor left unfinished, and begin to work.
 
         Raises:
@@ -115,9 +115,16 @@ class RunService:
             config["system_database_engine"] = self._engine
         DBOS(config=config)
         self._dbos = DBOS
-        if self._run_workflow is None:
-            self._run_workflow = DBOS.workflow(name="run", max_recovery_attempts=_RECOVERIES)(self._work)
-            self._group_workflow = DBOS.workflow(name="group", max_recovery_attempts=_RECOVERIES)(self._work_group)
+
+        # DBOS wants plain functions: it marks them.
+        def run(raw: str) -> Finished:
+            return self._work(raw)
+
+        def group(raw: str, number: int, shards: list[int]) -> Counts:
+            return self._work_group(raw, number, shards)
+
+        self._run_workflow = DBOS.workflow(name="run", max_recovery_attempts=_RECOVERIES)(run)
+        self._group_workflow = DBOS.workflow(name="group", max_recovery_attempts=_RECOVERIES)(group)
         DBOS.listen_queues([_QUEUE] if self._role == "serve" else [])
         DBOS.launch()
         DBOS.register_queue(_QUEUE, worker_concurrency=_RUNS_AT_ONCE, polling_interval_sec=0.1)
@@ -128,7 +135,7 @@ class RunService:
         if self._adopter is not None:
             self._adopter.join(10)
         if self._dbos is not None:
-            self._dbos.destroy()
+            self._dbos.destroy(destroy_registry=True)
         if self._engine is not None:
             self._engine.dispose()
         if self._executor is not None:
@@ -138,7 +145,7 @@ class RunService:
 
     # -- asking for runs ----------------------------------------------------------------------------------------------
 
-    def start(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
         """Start a run, or join the one of this model run and option that is under way.
 
         Raises:
@@ -227,17 +234,6 @@ class RunService:
                 names.append(name)
             held.release()
         return names
-
-
-def start(settings: Settings) -> RunService:
-    """The engine of a server, working.
-
-    Raises:
-        SettingsError: A setting that runs need is missing.
-    """
-    service = RunService(settings)
-    service.open()
-    return service
 
 
 class _Durable:

@@ -19,7 +19,7 @@ from vertex_model_inference.vertex.auth import GoogleAuth
 from vertex_model_inference.vertex.jobs import BatchJobs
 from vertex_model_inference.vertex.online import Predictions
 
-__all__ = ["Surroundings", "artifacts_root", "open_artifacts"]
+__all__ = ["Surroundings", "artifacts_root", "open_artifacts", "open_labelbox"]
 
 
 def artifacts_root(settings: Settings) -> str:
@@ -36,6 +36,17 @@ def open_artifacts(settings: Settings) -> Store:
     return open_store(artifacts_root(settings), endpoint=settings.storage_url, token=GoogleAuth(settings.google_token))
 
 
+def open_labelbox(settings: Settings) -> Labelbox:
+    """The gateway to Labelbox.
+
+    Raises:
+        SettingsError: No API key is set.
+    """
+    from vertex_model_inference.labelbox.client import LabelboxClient
+
+    return LabelboxClient(settings)
+
+
 class Surroundings:
     """The gateways of one process, and the context and progress of each run that it works on.
 
@@ -49,9 +60,7 @@ class Surroundings:
         auth = GoogleAuth(settings.google_token)
         self.store = open_artifacts(settings)
         if labelbox is None:
-            from vertex_model_inference.labelbox.client import LabelboxClient
-
-            labelbox = LabelboxClient.of(settings)
+            labelbox = open_labelbox(settings)
         self.labelbox: Labelbox = labelbox
         endpoint = settings.storage_url
         self._buckets = Buckets(lambda name: open_bucket(name, endpoint=endpoint, token=auth))

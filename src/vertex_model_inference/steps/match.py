@@ -154,7 +154,7 @@ class Matcher:
     def _box(self, found: FoundBox, tool: BoxFeature, row: DataRow, state: _Row) -> None:
         if found.width < _INVISIBLE or found.height < _INVISIBLE:
             state.drop(found.label)
-            state.notes[f"A box of class {found.label!r} has no area and was left out."] = None
+            state.notes[f"A box of class {_short(found.label)} has no area and was left out."] = None
             return
         nested: tuple[FreeText, ...] = ()
         if found.text:
@@ -187,7 +187,7 @@ class Matcher:
         text = getattr(found, "text", "")
         if not text:
             state.drop(found.label)
-            state.notes[f"The text for {found.label!r} is empty and was left out."] = None
+            state.notes[f"The text for {_short(found.label)} is empty and was left out."] = None
             return
         name, schema_id = feature.name, feature.feature_schema_id
         state.annotations.append(FreeText(name, schema_id, text, found.confidence, feature.by_id))
@@ -199,8 +199,8 @@ class Matcher:
                 found.confidence is None or best.confidence is None
             ):
                 raise MatchError(
-                    f"The model gives data row {row.id} both {best.label!r} and {found.label!r} without scores, but "
-                    f"the radio {option.question!r} takes one answer.",
+                    f"The model gives data row {row.id} both {_short(best.label)} and {_short(found.label)} without "
+                    f"scores, but the radio {option.question!r} takes one answer.",
                     hint="Let the model answer scores, or make the question a checklist.",
                     data_row_id=row.id,
                 )
@@ -253,13 +253,12 @@ class Matcher:
         if len(found) == 1:
             return found[0]
         if found:
-            return self._ambiguous(f"The model's class {label!r}", found)
-        message = f"The model's class {label!r} fits no {_KINDS[kind]} of the ontology {self._ontology.name!r}."
+            return self._ambiguous(f"The model's class {_short(label)}", found)
+        message = f"The model's class {_short(label)} fits no {_KINDS[kind]} of the ontology {self._ontology.name!r}."
         for other, index in self._index.items():
             if other != kind and index.find(name):
-                message = (
-                    f"{message[:-1]}; {name!r} is a {_KINDS[other]} there, and the model does not give what that takes."
-                )
+                what = f"{_short(name)} is a {_KINDS[other]} there, and the model does not give what that takes."
+                message = f"{message[:-1]}; {what}"
                 break
         near = self._index[kind].nearest(name)
         hint = f"Did you mean {near!r}? " if near else ""
@@ -303,6 +302,11 @@ class Matcher:
         if any(len(several) > 1 for several in found) and not any(len(several) == 1 for several in found):
             problem = self._ambiguous(who, next(several for several in found if len(several) > 1))
             raise SettingsError(problem.message, hint=problem.hint)
+
+
+def _short(label: str) -> str:
+    """A class in quotes; a model that writes prose must not fill the message."""
+    return repr(label if len(label) <= 80 else f"{label[:79]}…")
 
 
 def _fail(problem: _Unmapped | _Ambiguous, row: DataRow) -> NoReturn:

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-<<<<<<< HEAD
 from typing import Protocol
-=======
-from typing import TYPE_CHECKING, Protocol
->>>>>>> gateway
 
 import structlog
 
 from vertex_model_inference.errors import VmiError
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.runs.started import Started
-
-if TYPE_CHECKING:
-    from vertex_model_inference.runs.service import Started  # the module brings the whole engine with it
 
 __all__ = ["Engine", "LazyRuns", "Runs"]
 

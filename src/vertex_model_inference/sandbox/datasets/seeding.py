@@ -6,6 +6,8 @@ kept in the bucket (``seeds/NAME.json``), so an interrupted seeding goes on wher
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -61,6 +63,18 @@ def _slices(rows: list[SeedRow], start: int) -> Iterator[tuple[list[SeedRow], in
     for first in range(start, len(rows), SLICE):
         part = rows[first : first + SLICE]
         yield part, first + len(part)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the SDK from warning of "errors" where an unknown global key is the expected answer."""
+    logger = logging.getLogger("labelbox.client")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _attach(what: str, call: Callable[..., Any], **arguments: Any) -> None:
@@ -162,7 +176,8 @@ class _Seeder:
             self.bucket.put({self._object(row): (row.data, row.mime_type) for row in part if row.data is not None})
             keys = [row.key for row in part]
             # Rows of an interrupted or deleted seeding are there already; a global key exists once.
-            known = self.client.get_data_row_ids_for_global_keys(keys)
+            with _quiet():
+                known = self.client.get_data_row_ids_for_global_keys(keys)
             missing = {error["global_key"] for error in known["errors"]}
             items = [
                 {

@@ -1,0 +1,81 @@
+"""Exports of model runs, as tasks whose files are read by offset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vertex_model_inference.sandbox.labelbox.graphql import Call, GraphqlError, Operations, invalid, not_found
+
+__all__ = ["operations"]
+
+operations = Operations()
+
+
+@operations("exportDataRowsInModelRun")
+def _export(call: Call) -> dict[str, Any]:
+    given = call.variables.get("input")
+    if not isinstance(given, dict):
+        raise GraphqlError("Variable $input must be an object.", "GRAPHQL_VALIDATION_FAILED")
+    run_id = call.text("input", "filters", "modelRunId")
+    if call.store.runs.get(run_id) is None:
+        raise not_found("Model run", run_id)
+    payload = {"modelRunId": run_id, "params": given.get("params") or {}}
+    name = given.get("taskName") or "Export v2: model run"
+    task_id = call.store.tasks.create("export-data-rows", str(name), payload)
+    call.jobs.start_task(task_id, wait_s=1.0)
+    streamable = bool(given.get("isStreamableReady", True))
+    return {"exportDataRowsInModelRun": {"taskId": task_id, "isStreamable": streamable}}
+
+
+def _task(call: Call) -> str:
+    task_id = call.text("where", "id")
+    if call.store.tasks.get(task_id) is None:
+        raise not_found("Task", task_id)
+    return task_id
+
+
+def _is_errors(call: Call) -> bool:
+    kind = call.variables.get("streamType")
+    if kind not in ("RESULT", "ERRORS"):
+        raise GraphqlError(f"streamType must be RESULT or ERRORS, not {kind!r}.", "GRAPHQL_VALIDATION_FAILED")
+    return bool(kind == "ERRORS")
+
+
+@operations("GetExportMetadataHeader")
+def _header(call: Call) -> dict[str, Any]:
+    chunks = [] if _is_errors(call) else call.store.tasks.chunks(_task(call))
+    header = {"totalSize": chunks[-1]["last_byte"] + 1, "totalLines": chunks[-1]["last_line"] + 1} if chunks else None
+    return {"task": {"exportMetadataHeader": header}}
+
+
+def _file(call: Call, row: Any) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {
+        # 64-bit numbers travel as strings in GraphQL's JSON, here as there
+        "offsets": {"start": str(row["first_byte"]), "end": str(row["last_byte"])},
+        "lines": {"start": str(row["first_line"]), "end": str(row["last_line"])},
+        "file": call.store.files.url_of(row["file_id"]),
+    }
+
+
+@operations("GetExportFileFromOffset")
+def _from_offset(call: Call) -> dict[str, Any]:
+    task_id = _task(call)
+    given = call.variables.get("offset")
+    if not str(given).isdigit():
+        raise invalid(f"offset must be a whole number, not {given!r}.")
+    row = None if _is_errors(call) else call.store.tasks.chunk_at(task_id, int(str(given)))
+    return {"task": {"exportFileFromOffset": _file(call, row)}}
+
+
+@operations("GetExportFileFromLine")
+def _from_line(call: Call) -> dict[str, Any]:
+    task_id = _task(call)
+    given = call.variables.get("line")
+    if not str(given).isdigit():
+        raise invalid(f"line must be a whole number, not {given!r}.")
+    chunks = [] if _is_errors(call) else call.store.tasks.chunks(task_id)
+    line = int(str(given))
+    row = next((chunk for chunk in chunks if chunk["first_line"] <= line <= chunk["last_line"]), None)
+    return {"task": {"exportFileFromLine": _file(call, row)}}
