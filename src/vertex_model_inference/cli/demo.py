@@ -67,7 +67,7 @@ def demo(
         from vertex_model_inference.cli.demo_score import score
 
         result = score(environment, seeded.model_run_id, seeded.model_id)
-        good = _report(status, result, seeded, config, json_=json_)
+        good = _report(status, result, seeded, json_=json_)
         if keep:
             say(f"Labelbox (sandbox): {config.labelbox_url}/    webhook: {webhook}/models    Ctrl-C ends it all.")
             for variable, value in environment.items():
@@ -127,7 +127,7 @@ def _press(config: SandboxConfig, seeded: Seeded, webhook: str, secret: str) -> 
 
     with httpx2.Client(base_url=config.labelbox_url, timeout=60, trust_env=False) as labelbox:
         _ok(labelbox.put("/_sandbox/webhook", json={"url": f"{webhook}/", "secret": secret}))
-        options = _ok(labelbox.get("/_sandbox/train_options"))["options"]
+        options = _ok(labelbox.get("/_sandbox/train_options"))
         if seeded.display_name not in options:
             raise VmiError(
                 f"The menu has no {seeded.display_name!r}; it has {', '.join(options) or 'nothing'}.", code="demo"
@@ -167,7 +167,7 @@ def _follow(environment: dict[str, str], run_id: str, say: _Say) -> RunStatus:
     raise VmiError(f"The run {run_id} did not end within {_TIMEOUT_S:.0f} s.", code="demo")
 
 
-def _report(status: RunStatus, result: Score, seeded: Seeded, config: SandboxConfig, *, json_: bool) -> bool:
+def _report(status: RunStatus, result: Score, seeded: Seeded, *, json_: bool) -> bool:
     """Print what came of it; whether all is well."""
     counts = status.counts
     whole = counts.ended == counts.exported == seeded.rows == result.rows

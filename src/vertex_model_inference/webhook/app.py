@@ -19,10 +19,11 @@ import structlog
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vertex_model_inference import __version__
 from vertex_model_inference.errors import (
@@ -149,8 +150,8 @@ def create_app(
         exception_handlers={
             VmiError: _explained,
             HTTPException: _http_error,
-            Exception: _unexpected,
         },
+        middleware=[Middleware(_Shield)],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
@@ -170,6 +171,30 @@ class _Slashes:
                 path = f"/{match[1]}"
                 scope = {**scope, "path": path, "raw_path": path.encode()}
         await self._app(scope, receive, send)
+
+
+class _Shield:
+    """Answers what no handler expected. Starlette's own would raise it again, and the server would hang up on it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:  # the last line of defence, and the log has it all
+            log.exception("a call failed unexpectedly")
+            if scope["type"] != "http" or started:
+                raise
+            hint = "The server's log has the cause."
+            await _refusal(500, "internal", "Something went wrong in this server.", hint)(scope, receive, send)
 
 
 class _Handlers:
@@ -284,8 +309,3 @@ async def _http_error(request: Request, error: Exception) -> Response:
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     return response
-
-
-async def _unexpected(_: Request, error: Exception) -> Response:
-    log.error("a call failed unexpectedly", exc_info=error)
-    return _refusal(500, "internal", "Something went wrong in this server.", "The server's log has the cause.")

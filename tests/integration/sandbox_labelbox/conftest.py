@@ -14,9 +14,7 @@ from vertex_model_inference.sandbox.labelbox.app import create_app
 def start(state: Path, **settings: str) -> Iterator[SandboxConfig]:
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
-    config = SandboxConfig(
-        state=state, labelbox_port=sock.getsockname()[1], storage_port=1, vertex_port=1, **settings
-    )
+    config = SandboxConfig(state=state, labelbox_port=sock.getsockname()[1], storage_port=1, vertex_port=1, **settings)
     with sock, run_in_thread(create_app(config), sock):
         yield config
 

@@ -1,4 +1,4 @@
-"""The server: GraphQL on ``/graphql`` and ``/_gql``, REST on ``/api/v1``, files on ``/files``, ours on ``/_sandbox``."""
+"""The server: GraphQL on ``/graphql`` and ``/_gql``, REST on ``/api/v1``, ``/files``, and our own ``/_sandbox``."""
 
 from __future__ import annotations
 

@@ -128,15 +128,22 @@ class Jobs:
                 self._looked.wait(min(left, 1.0))
         return done()
 
+    def _look(self, row: Row) -> tuple[str, str | None, int | None, str]:
+        try:
+            return assets.look(row, self._fetcher)
+        except Exception:  # noqa: BLE001  # one strange asset must not keep all others from being looked at
+            traceback.print_exc(file=sys.stderr)
+            return row["media_type"], None, None, row["id"]
+
     def _look_all(self) -> None:
         while not self._stopping.is_set():
             with self._looking:
                 self._more = False
+            rows: list[Row] = []
             try:
                 rows = self._store.data_rows.unprocessed(_ASSETS_A_PAGE)
                 if rows:
-                    facts = list(self._lookers.map(lambda row: assets.look(row, self._fetcher), rows))
-                    self._store.data_rows.set_processed(facts)
+                    self._store.data_rows.set_processed(list(self._lookers.map(self._look, rows)))
             except RuntimeError:  # the pool is shut down: the server is stopping
                 break
             with self._looked:
