@@ -48,12 +48,13 @@ def status(
         _one(found)
 
 
-def _state(status: RunStatus) -> str:
+_ABANDONED = "No process works on it: start `vmi serve`, or the same `vmi run` again, to carry it on."
+
+
+def _abandoned(status: RunStatus) -> bool:
     from vertex_model_inference.runs.reading import idle_seconds
 
-    if status.state.ended or idle_seconds(status) < _STALE_S:
-        return status.state.value
-    return f"{status.state.value}, but no process works on it: start `vmi serve` to carry it on"
+    return not status.state.ended and idle_seconds(status) >= _STALE_S
 
 
 def _list(runs: list[RunStatus]) -> None:
@@ -64,16 +65,21 @@ def _list(runs: list[RunStatus]) -> None:
         typer.echo("No runs yet. Press Train Model in Labelbox, or: vmi run MODEL_RUN_ID --model OPTION")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("run", "state", "model"):
-        table.add_column(column, overflow="fold")
+    table.add_column("run", no_wrap=True, overflow="ignore")
+    for column in ("state", "model", "created"):
+        table.add_column(column, no_wrap=True)
     for column in ("rows", "predicted", "empty", "skipped", "failed"):
-        table.add_column(column, justify="right")
-    table.add_column("created")
+        table.add_column(column, justify="right", no_wrap=True)
     for item in runs:
         counts = item.counts
         numbers = (item.rows, counts.predicted, counts.empty, counts.skipped, counts.failed)
-        table.add_row(item.run_id, _state(item), item.option, *(f"{n:,}" for n in numbers), item.created_at[:19])
-    Console().print(table)
+        state = f"{item.state.value}*" if _abandoned(item) else item.state.value
+        table.add_row(item.run_id, state, item.option, item.created_at[:19], *(f"{n:,}" for n in numbers))
+    console = Console()
+    # A pipe gets whole lines; a narrow terminal folds them itself, which hides nothing.
+    console.print(table, soft_wrap=True)
+    if any(_abandoned(item) for item in runs):
+        console.print(f"* {_ABANDONED}", highlight=False)
 
 
 def _one(item: RunStatus) -> None:
@@ -81,7 +87,9 @@ def _one(item: RunStatus) -> None:
     from rich.table import Table
 
     console = Console()
-    console.print(f"[bold]{item.run_id}[/bold]  {_state(item)}", highlight=False)
+    console.print(f"[bold]{item.run_id}[/bold]  {item.state.value}", highlight=False)
+    if _abandoned(item):
+        console.print(_ABANDONED, highlight=False)
     console.print(f"model run {item.model_run_id}, model {item.option}, {item.rows:,} data rows", highlight=False)
     table = Table(box=None, pad_edge=False)
     table.add_column("step")
