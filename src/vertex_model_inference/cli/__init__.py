@@ -7,10 +7,10 @@ import sys
 import typer
 
 from vertex_model_inference import __version__
-from vertex_model_inference.cli import sandbox
+from vertex_model_inference.cli import demo, models, run, sandbox, sandbox_seed, serve, settings, status
 from vertex_model_inference.errors import VmiError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "sandbox_seed"]
 
 app = typer.Typer(
     name="vmi",
@@ -20,6 +20,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Vertex AI predictions on Labelbox model runs.",
 )
+app.command()(serve.serve)
+app.command()(demo.demo)
+app.command()(run.run)
+app.command()(status.status)
+app.command()(status.outcomes)
+app.command()(models.models)
+app.command()(settings.settings)
 app.add_typer(sandbox.app, name="sandbox")
 
 

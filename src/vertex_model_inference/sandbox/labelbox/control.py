@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vertex_model_inference.sandbox.labelbox import wire
+from vertex_model_inference.sandbox.labelbox.ids import wire_time
 
 if TYPE_CHECKING:
     from vertex_model_inference.sandbox.labelbox.app import Server
@@ -83,7 +84,7 @@ def model_run(store: Store, row: Row) -> dict[str, Any]:
         "model_id": row["model_id"],
         "model_name": None if model is None else model["name"],
         "ontology_id": None if model is None else model["ontology_id"],
-        "created_at": wire.wire_time(row["created_at"]),
+        "created_at": wire_time(row["created_at"]),
         **{_snake(name): value for name, value in wire.pipeline(row).items()},
         "counts": store.runs.counts(row["id"]),
         "imports": [
@@ -141,7 +142,7 @@ async def _call(store: Store, method: str, path: str, body: bytes) -> Any:
         raise ControlError(
             502,
             f"The training service refused: {method} {target} answered {response.status_code}.",
-            status=response.status_code,
+            answer_status=response.status_code,
             answer=value,
         )
     return value
@@ -187,7 +188,7 @@ def _route(path: str, methods: list[str], handler: Handler) -> Route:
 
 
 def routes(server: Server) -> list[Route]:
-    """The routes, for the server's app. They need no key: the server is on loopback, and they are no part of Labelbox."""
+    """The routes, for the server's app. They need no key: they are on loopback, and no part of Labelbox."""
     store = server.store
 
     async def health(_: Request) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vertex_model_inference.sandbox.labelbox.ids import new_id
-from vertex_model_inference.sandbox.labelbox.validation import Asset, Feature, FeatureIndex, Kind
+from vertex_model_inference.sandbox.labelbox.validation import Asset, Feature, FeatureIndex, Kind, Option
 from vertex_model_inference.sandbox.labelbox.validation.answers import find_feature, find_option
 
 __all__ = ["annotation_of", "place_of"]
@@ -201,16 +201,16 @@ def _answer(form: dict[str, Any], feature: Feature, *, scored: bool, prefix: str
 
 def _option(form: dict[str, Any], question: Feature, *, scored: bool) -> dict[str, Any]:
     option = find_option(form, question, both_allowed=True)
-    assert not hasattr(option, "message")
+    assert isinstance(option, Option)
     found: dict[str, Any] = {
         "feature_id": new_id(),
-        "feature_schema_id": option.schema_id,  # type: ignore[union-attr]  # asserted above: it is an Option
+        "feature_schema_id": option.schema_id,
         "name": option.name,
-        "value": option.value,  # type: ignore[union-attr]
+        "value": option.value,
     }
     if scored:
         _score(found, form)
     if form.get("frames") is not None:
         found["frames"] = form["frames"]
-    found["classifications"] = _questions(form, option.questions, scored=scored)  # type: ignore[union-attr]
+    found["classifications"] = _questions(form, option.questions, scored=scored)
     return found

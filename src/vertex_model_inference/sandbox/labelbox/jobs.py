@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import orjson
 
-from vertex_model_inference.sandbox.labelbox import annotation_job, assets, data_row_job, export_job
+from vertex_model_inference.sandbox.labelbox import annotation_job, assets, copy_job, data_row_job, export_job
 from vertex_model_inference.sandbox.labelbox.fetch import Fetcher
 from vertex_model_inference.sandbox.labelbox.store import Row, Store
 
@@ -76,7 +76,10 @@ class Jobs:
             least: float = self._store.setting("settings", {}).get("import_seconds") or 0
             if self._stopping.wait(max(0.0, least - (time.monotonic() - started))):
                 raise InterruptedError
-            annotation_job.run(self._store, self._fetcher, row, self._stopping)
+            if row["kind"] == "mea-to-mal":
+                copy_job.run(self._store, row, self._stopping)
+            else:
+                annotation_job.run(self._store, self._fetcher, row, self._stopping)
 
         self._submit(work, lambda message: self._store.imports.fail(import_id, message))
 
@@ -128,15 +131,22 @@ class Jobs:
                 self._looked.wait(min(left, 1.0))
         return done()
 
+    def _look(self, row: Row) -> tuple[str, str | None, int | None, str]:
+        try:
+            return assets.look(row, self._fetcher)
+        except Exception:  # noqa: BLE001  # one strange asset must not keep all others from being looked at
+            traceback.print_exc(file=sys.stderr)
+            return row["media_type"], None, None, row["id"]
+
     def _look_all(self) -> None:
         while not self._stopping.is_set():
             with self._looking:
                 self._more = False
+            rows: list[Row] = []
             try:
                 rows = self._store.data_rows.unprocessed(_ASSETS_A_PAGE)
                 if rows:
-                    facts = list(self._lookers.map(lambda row: assets.look(row, self._fetcher), rows))
-                    self._store.data_rows.set_processed(facts)
+                    self._store.data_rows.set_processed(list(self._lookers.map(self._look, rows)))
             except RuntimeError:  # the pool is shut down: the server is stopping
                 break
             with self._looked:

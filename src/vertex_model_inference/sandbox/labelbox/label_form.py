@@ -15,13 +15,13 @@ __all__ = ["assemble", "put_together"]
 _PIECE = 500
 
 
-def assemble(annotations: Iterable[tuple[str, str]]) -> tuple[str, str]:
+def assemble(items: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """A label's ``label_kind`` and ``annotations`` (JSON) of annotations as (place, JSON).
 
     What is stored as JSON is joined, not decoded, except for video, whose annotations are spread over frames.
     """
     places: dict[str, list[str]] = {}
-    for place, text in annotations:
+    for place, text in items:
         places.setdefault(place, []).append(text)
     lists = {name: ",".join(places.get(name, ())) for name in ("objects", "classifications", "relationships")}
     if "video" in places:
@@ -78,8 +78,8 @@ def _keyframe(keyframe: dict[str, Any]) -> dict[str, Any]:
 def put_together(store: Store, import_id: str, project_id: str) -> None:
     """Make a label of an import's annotations for each data row; the annotations themselves are then forgotten."""
     piece: list[tuple[str, str, str]] = []
-    for data_row_id, annotations in store.annotations.by_data_row(import_id):
-        piece.append((data_row_id, *assemble(annotations)))
+    for data_row_id, found in store.annotations.by_data_row(import_id):
+        piece.append((data_row_id, *assemble(found)))
         if len(piece) == _PIECE:
             store.annotations.make_labels(project_id, import_id, piece)
             piece = []

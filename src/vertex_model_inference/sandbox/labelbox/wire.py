@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from vertex_model_inference.sandbox.labelbox.store import Row, Store
 
 __all__ = [
+    "annotation_import",
     "batch",
+    "camel",
     "data_row",
     "dataset",
     "feature_schema",
@@ -23,6 +25,7 @@ __all__ = [
     "model_run",
     "ontology",
     "organization",
+    "pipeline",
     "project",
     "task",
     "user",

@@ -38,7 +38,7 @@ def _is_errors(call: Call) -> bool:
     kind = call.variables.get("streamType")
     if kind not in ("RESULT", "ERRORS"):
         raise GraphqlError(f"streamType must be RESULT or ERRORS, not {kind!r}.", "GRAPHQL_VALIDATION_FAILED")
-    return kind == "ERRORS"
+    return bool(kind == "ERRORS")
 
 
 @operations("GetExportMetadataHeader")

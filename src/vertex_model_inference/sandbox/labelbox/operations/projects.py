@@ -26,7 +26,9 @@ def _project(call: Call, project_id: str) -> Row:
 @operations("CreateProject")
 def _create(call: Call) -> dict[str, Any]:
     v = call.variables
-    fields = {name: v[name] for name in ("editorTaskType", "isBenchmarkEnabled", "isConsensusEnabled") if name in v}
+    fields: dict[str, Any] = {
+        name: v[name] for name in ("editorTaskType", "isBenchmarkEnabled", "isConsensusEnabled") if name in v
+    }
     media_type = v.get("allowedMediaType") or v.get("mediaType")
     row = call.store.projects.create(call.text("name"), v.get("description"), media_type, fields)
     return {"createProject": wire.project(row)}

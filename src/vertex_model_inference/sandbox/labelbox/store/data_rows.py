@@ -169,7 +169,7 @@ class DataRows:
             "SELECT id, row_data, is_object, media_type FROM data_rows WHERE processed = 0 ORDER BY seq LIMIT ?", limit
         )
 
-    def set_processed(self, facts: Sequence[tuple[str, str, int | None, str]]) -> None:
+    def set_processed(self, facts: Sequence[tuple[str, str | None, int | None, str]]) -> None:
         """What was learnt of assets: (media type, media attributes as JSON, text length in characters, data row id)."""
         self._db.many(
             "UPDATE data_rows SET media_type = ?, media_attributes = ?, text_length = ?, processed = 1 WHERE id = ?",

@@ -149,7 +149,7 @@ class Projects:
         )
 
     def delete(self, project_id: str) -> None:
-        """The project, its batches, labels and pre-labels; model runs keep copies of nothing, so they lose the labels."""
+        """The project, its batches, labels and pre-labels; model runs lose those labels too."""
         with self._db.write() as c:
             c.execute(
                 "DELETE FROM run_labels WHERE label_id IN (SELECT id FROM labels WHERE project_id = ?)", (project_id,)

@@ -213,7 +213,7 @@ class Runs:
         )
 
     def predictions_of(self, run_id: str, data_row_ids: Sequence[str]) -> list[Row]:
-        """Predictions in the run (or pre-labels in a project) for the rows: ``data_row_id``, ``place``, ``annotation``."""
+        """Predictions in a run (pre-labels in a project) for the rows: ``data_row_id``, ``place``, ``annotation``."""
         return self._db.all(
             "SELECT data_row_id, place, annotation, uuid, feature_id FROM annotations"
             " WHERE owner_id = ? AND data_row_id IN (SELECT value FROM json_each(?)) ORDER BY seq",

@@ -67,7 +67,7 @@ def custom_metrics(form: Mapping[str, Any], where: str, *, allowed: bool = True)
 
 
 def frames(value: Any, where: str) -> Iterable[Problem]:
-    """``frames``: a non-empty list of ``{"start", "end"}``, frame numbers from 1 (or milliseconds of audio), inclusive."""
+    """``frames``: a non-empty list of ``{"start", "end"}``: frame numbers (of audio: milliseconds), inclusive."""
     if not isinstance(value, list) or not value:
         yield Problem("InvalidValue", f'frames of {where} must be a non-empty list of {{"start", "end"}}.')
         return

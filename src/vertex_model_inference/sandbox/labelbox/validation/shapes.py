@@ -1,4 +1,4 @@
-"""Values of tools: boxes, points, outlines, masks, ranges of text. Coordinates are pixels of the asset, origin top left."""
+"""Values of tools: boxes, points, outlines, masks, ranges of text. Coordinates: pixels of the asset, from top left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Any
 
 from vertex_model_inference.sandbox.labelbox.validation.problems import Problem, is_index, is_number, unknown_fields
 
-__all__ = ["UNITS", "check_box", "check_entity", "check_mask", "check_path", "check_point", "check_selections"]
+__all__ = [
+    "UNITS",
+    "check_box",
+    "check_entity",
+    "check_mask",
+    "check_path",
+    "check_point",
+    "check_selections",
+    "check_video_masks",
+]
 
 UNITS = frozenset({"POINTS", "PIXELS", "INCHES", "PERCENT"})
 _BOX = frozenset({"left", "top", "width", "height"})
@@ -97,8 +106,9 @@ def check_video_masks(masks: Any, where: str) -> Iterable[Problem]:
         yield Problem("InvalidGeometry", f'masks of {where} must be {{"frames", "instances"}}.')
         return
     for frame in masks["frames"] if type(masks["frames"]) is list and masks["frames"] else [None]:
-        form = type(frame) is dict and is_index(frame.get("index"))
-        if not form or not (_is_url(frame.get("instanceURI")) or isinstance(frame.get("imBytes"), str)):
+        form: Mapping[str, Any] = frame if isinstance(frame, dict) else {}
+        readable = _is_url(form.get("instanceURI")) or isinstance(form.get("imBytes"), str)
+        if not is_index(form.get("index")) or not readable:
             yield Problem("InvalidGeometry", f"A frame of {where}'s masks needs index and instanceURI or imBytes.")
     for instance in masks["instances"] if type(masks["instances"]) is list and masks["instances"] else [None]:
         if type(instance) is not dict or not _is_color(instance.get("colorRGB")):

@@ -35,7 +35,7 @@ def check_segments(value: Any, feature: Feature, width: float | None, height: fl
             yield from unknown_fields(
                 keyframe, frozenset({"frame", shape, "classifications"}), f"A key frame of {where}"
             )
-            frame = keyframe.get("frame")
+            frame: Any = keyframe.get("frame")
             if not is_index(frame, 1):
                 yield Problem("InvalidGeometry", f"frame of {where} must be a whole number from 1, not {frame!r:.20}.")
             elif frame <= last:

@@ -1,0 +1,123 @@
+"""Reads a model run back with the real labelbox SDK and measures its predictions against its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+__all__ = ["Measure", "Score", "score"]
+
+_SAME_LINE = 0.5
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """One figure: its name, its value in 0..1, and what it was measured on."""
+
+    name: str
+    value: float
+    basis: str
+
+
+class Score(msgspec.Struct, frozen=True):
+    """What is in the model run.
+
+    Attributes:
+        rows: Data rows. ``predicted``: those with at least one prediction. ``annotations``: predictions in all.
+        without_confidence: Predictions that came back without their confidence.
+        measures: Figures against the labels.
+    """
+
+    rows: int
+    predicted: int
+    annotations: int
+    without_confidence: int
+    measures: tuple[Measure, ...]
+
+
+def score(environment: dict[str, str], model_run_id: str, model_id: str) -> Score:
+    """Export the model run with predictions and measure it.
+
+    Args:
+        environment: Of the sandbox (``SandboxConfig.environment``).
+        model_run_id: The model run. ``model_id``: its model.
+    """
+    rows = predicted = annotations = bare = 0
+    right = judged = found = lines = same = 0
+    for row in _export(environment, model_run_id):
+        run = row["experiments"][model_id]["runs"][model_run_id]
+        predictions = [item for entry in run.get("predictions", ()) for item in _items(entry)]
+        labels = [item for entry in run.get("labels", ()) for item in _items(entry)]
+        rows += 1
+        predicted += bool(predictions)
+        annotations += len(predictions)
+        bare += sum(1 for item in predictions if _confidence(item) is None)
+        answers, truths = _answers(predictions), _answers(labels)
+        if truths and str(run.get("data_split", "")).lower() == "test":
+            judged += 1
+            right += answers == truths
+        boxes = [item for item in predictions if "bounding_box" in item]
+        for truth in (item for item in labels if "bounding_box" in item):
+            lines += 1
+            best = max(boxes, key=lambda box: _iou(box["bounding_box"], truth["bounding_box"]), default=None)
+            if best is not None and _iou(best["bounding_box"], truth["bounding_box"]) >= _SAME_LINE:
+                found += 1
+                same += _text(best) == _text(truth)
+    measures = []
+    if judged:
+        measures.append(Measure("accuracy", right / judged, f"{judged:,} labelled data rows of the test split"))
+    if lines:
+        measures.append(Measure("lines found", found / lines, f"of {lines} labelled lines, IoU >= {_SAME_LINE}"))
+    if found:
+        measures.append(Measure("read exactly", same / found, f"of the {found} lines found, to the character"))
+    return Score(rows, predicted, annotations, bare, tuple(measures))
+
+
+def _export(environment: dict[str, str], model_run_id: str) -> Iterator[dict[str, Any]]:
+    from labelbox import Client
+
+    base = environment["VMI_LABELBOX_URL"]
+    client = Client(
+        api_key=environment["LABELBOX_API_KEY"],
+        endpoint=f"{base}/graphql",
+        rest_endpoint=f"{base}/api/v1",
+        enable_experimental=True,
+    )
+    task = client.get_model_run(model_run_id).export(params={"predictions": True, "model_run_details": True})
+    task.wait_till_done()
+    for output in task.get_buffered_stream():
+        yield output.json
+
+
+def _items(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    annotations = entry["annotations"]
+    return [*annotations.get("objects", ()), *annotations.get("classifications", ())]
+
+
+def _confidence(item: dict[str, Any]) -> float | None:
+    answer = item.get("radio_answer")
+    if answer is None and item.get("checklist_answers"):
+        answer = item["checklist_answers"][0]
+    value = (answer or item).get("confidence")
+    return float(value) if value is not None else None
+
+
+def _answers(items: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    return {(item["name"], item["radio_answer"]["name"]) for item in items if "radio_answer" in item}
+
+
+def _text(item: dict[str, Any]) -> str | None:
+    for nested in item.get("classifications", ()):
+        if "text_answer" in nested:
+            return str(nested["text_answer"]["content"])
+    return None
+
+
+def _iou(a: dict[str, float], b: dict[str, float]) -> float:
+    width = min(a["left"] + a["width"], b["left"] + b["width"]) - max(a["left"], b["left"])
+    height = min(a["top"] + a["height"], b["top"] + b["height"]) - max(a["top"], b["top"])
+    if width <= 0 or height <= 0:
+        return 0.0
+    inner = width * height
+    return inner / (a["width"] * a["height"] + b["width"] * b["height"] - inner)

@@ -1,0 +1,145 @@
+"""``vmi run``: one run in this process, with progress."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from vertex_model_inference.models import ModelOption
+    from vertex_model_inference.runs.flow import Finished
+    from vertex_model_inference.runs.status import RunStatus
+    from vertex_model_inference.vertex.options import Options
+
+__all__ = ["exit_code", "run"]
+
+
+def run(
+    model_run_id: str = typer.Argument(help="Labelbox's id of the model run."),
+    model: str = typer.Option(..., "--model", "-m", help="Option of the Train Model menu; `vmi models` lists them."),
+    json_: bool = typer.Option(False, "--json", help="Print the run's status as JSON at the end, no progress."),
+) -> None:
+    """Run a model over a model run's data rows and upload its predictions.
+
+    Joins the run if it is under way already, and carries it on if its process was killed.
+
+    Exit code: 0 every row predicted (or empty), 3 finished with failed or skipped rows, 1 failed.
+
+    Example: `vmi run cm1x9... --model "digits classifier"`
+    """
+    from vertex_model_inference.cli import logs
+    from vertex_model_inference.runs.reading import status_of
+    from vertex_model_inference.runs.service import RunService
+    from vertex_model_inference.runs.surroundings import Surroundings
+    from vertex_model_inference.settings import load
+    from vertex_model_inference.webhook.wiring import catalog_of
+
+    logs.to_stderr()
+    settings = load()
+    settings.require("labelbox_api_key")
+    option = _option(catalog_of(settings).refresh(), model)
+    surroundings = Surroundings(settings)
+    shown = _Bars(quiet=json_ or not sys.stderr.isatty())
+    service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update)
+    service.start()
+    try:
+        started = service.start_run(model_run_id, option)
+        shown.run_id = started.run_id
+        if started.joined:
+            carried = service.take_over(started.run_id)
+            word = "carries on" if carried else "joins"
+            typer.echo(f"vmi {word} run {started.run_id}, which was begun earlier.", err=True)
+        with shown:
+            if started.joined and not carried:
+                shown.follow(lambda: status_of(surroundings.store, started.run_id))
+            finished = service.wait(started.run_id)
+        status = status_of(surroundings.store, started.run_id)
+    finally:
+        service.stop()
+    if json_:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode(status)).decode())
+    else:
+        typer.echo(f"{finished.state}: {finished.message}")
+        typer.echo(f"Outcomes: vmi outcomes {started.run_id}{' --failed' if finished.counts.failed else ''}")
+    raise typer.Exit(exit_code(finished))
+
+
+def _option(options: Options, name: str) -> ModelOption:
+    from vertex_model_inference.errors import UnknownOptionError
+
+    found = options.find(name)
+    if found is not None:
+        return found
+    why = next((f" It is left out: {each.why}" for each in options.left_out if each.name == name), "")
+    known = ", ".join(repr(known) for known in options.names) or "none"
+    raise UnknownOptionError(
+        f"There is no option {name!r}.{why}", hint=f"Options are {known}; `vmi models` says why others are left out."
+    )
+
+
+def exit_code(finished: Finished) -> int:
+    """0 every row predicted or empty, 3 finished with other rows, 1 failed."""
+    if finished.state != "COMPLETE":
+        return 1
+    return 3 if finished.counts.failed or finished.counts.skipped else 0
+
+
+class _Bars:
+    """A progress bar for each step; on a terminal only."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from vertex_model_inference.runs.status import STEPS
+
+        self.run_id: str | None = None
+        self._quiet = quiet
+        self._progress = Progress(
+            TextColumn("{task.description:>8}"),
+            BarColumn(bar_width=40),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>12}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._tasks = {step: self._progress.add_task(step, total=None, rate="") for step in STEPS}
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> _Bars:
+        if not self._quiet:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(5)
+        if not self._quiet:
+            self._progress.stop()
+
+    def update(self, status: RunStatus) -> None:
+        if self._quiet or self.run_id not in (None, status.run_id):
+            return
+        total = status.rows if status.rows and status.export_complete else None
+        for step, task in self._tasks.items():
+            progress = status.steps[step]
+            rate = f"{progress.done / progress.seconds:,.0f} rows/s" if progress.seconds > 0.05 else ""
+            self._progress.update(task, completed=progress.done, total=total, rate=rate)
+
+    def follow(self, read: object) -> None:
+        """Show a run that another process works on, from its status file."""
+        assert callable(read)
+
+        def watch() -> None:
+            while not self._stop.wait(1.0):
+                self.update(read())
+
+        self._thread = threading.Thread(target=watch, daemon=True)
+        self._thread.start()

@@ -1,0 +1,121 @@
+"""``vmi serve``: the server that Labelbox calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import socket
+
+    from vertex_model_inference.settings import Settings
+    from vertex_model_inference.webhook.runs import Engine
+
+__all__ = ["serve"]
+
+
+def serve(
+    host: str = typer.Option("127.0.0.1", help="Address to listen on; others than loopback need VMI_WEBHOOK_SECRET."),
+    port: int = typer.Option(8080, min=0, max=65535, help="Port; 0: a free one."),
+) -> None:
+    """Serve Labelbox's two calls, `GET /models` and `POST /model_run`, and do the runs.
+
+    Enter this server's URL in Labelbox under *Models > Settings > Model training*, with the secret of
+    VMI_WEBHOOK_SECRET. Killing the server loses nothing: runs go on at the next start.
+
+    Example: `VMI_WEBHOOK_SECRET=... vmi serve --host 0.0.0.0 --port 8080`
+    """
+    from vertex_model_inference import settings as module
+    from vertex_model_inference.cli import logs
+
+    logs.to_stderr()
+    settings = module.load()
+    settings.check_host(host)
+    settings.require("labelbox_api_key")
+    if not any(section.container for section in settings.models.values()):
+        settings.require("project")
+    with _listen(host, port) as sock:
+        _serve(settings, sock)
+
+
+def _engine(settings: Settings) -> Engine:
+    """The engine, imported in the background thread that calls this: it takes over a second."""
+    from vertex_model_inference.runs.service import RunService
+
+    service = RunService(settings)
+    service.start()
+    return service
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    import socket
+
+    from vertex_model_inference.errors import ConflictError
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise ConflictError(
+            f"Port {port} on {host} cannot be used: {error.strerror}.",
+            hint="Is vmi serve running already? Choose another with --port.",
+        ) from None
+    sock.listen(1024)
+    return sock
+
+
+def _serve(settings: Settings, sock: socket.socket) -> None:
+    import contextlib
+    import signal
+    from collections.abc import AsyncIterator, Iterator
+
+    import uvicorn
+    from anyio import to_thread
+    from starlette.applications import Starlette
+
+    from vertex_model_inference.labelbox.lookup import ModelRunLookup
+    from vertex_model_inference.webhook.app import create_app
+    from vertex_model_inference.webhook.runs import LazyRuns
+    from vertex_model_inference.webhook.wiring import catalog_of
+
+    catalog = catalog_of(settings)
+    runs = LazyRuns(lambda: _engine(settings))
+    assert settings.labelbox_api_key is not None, "required by the command"
+    lookup = ModelRunLookup(settings.labelbox_api_key, settings.labelbox_graphql)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        catalog.start()
+        runs.begin()
+        name, port = sock.getsockname()[:2]
+        typer.echo(f"listening on http://{f'[{name}]' if ':' in name else name}:{port}")
+        yield
+        await to_thread.run_sync(catalog.stop)
+        await to_thread.run_sync(runs.stop)
+        await lookup.close()
+
+    class Server(uvicorn.Server):
+        """Ends with exit code 0 when it is told to: uvicorn would raise the signal again once it has stopped."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self.handle_exit)
+            yield
+
+    server = Server(
+        uvicorn.Config(
+            create_app(settings, catalog, runs, lookup, lifespan=lifespan),
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    server.run(sockets=[sock])

@@ -1,0 +1,163 @@
+"""``vmi status`` and ``vmi outcomes``: what ran, and how each row ended."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from vertex_model_inference.runs.status import RunStatus
+
+__all__ = ["OutcomeFormat", "outcomes", "status"]
+
+_STALE_S = 30.0
+
+
+class OutcomeFormat(StrEnum):
+    """How outcomes are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def status(
+    run: str | None = typer.Argument(None, help="Run id or its beginning, or a model run id; all runs when left out."),
+    json_: bool = typer.Option(False, "--json", help="As JSON."),
+) -> None:
+    """Show the runs, or one run step by step.
+
+    Example: `vmi status`, `vmi status cm1x9`
+    """
+    import msgspec
+
+    from vertex_model_inference.runs.reading import all_runs, status_of
+    from vertex_model_inference.runs.surroundings import open_artifacts
+    from vertex_model_inference.settings import load
+
+    store = open_artifacts(load())
+    found: Any = all_runs(store) if run is None else status_of(store, run)
+    if json_:
+        typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    elif run is None:
+        _list(found)
+    else:
+        _one(found)
+
+
+def _state(status: RunStatus) -> str:
+    from vertex_model_inference.runs.reading import idle_seconds
+
+    if status.state.ended or idle_seconds(status) < _STALE_S:
+        return status.state.value
+    return f"{status.state.value}, but no process works on it: start `vmi serve` to carry it on"
+
+
+def _list(runs: list[RunStatus]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not runs:
+        typer.echo("No runs yet. Press Train Model in Labelbox, or: vmi run MODEL_RUN_ID --model OPTION")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "state", "model"):
+        table.add_column(column, overflow="fold")
+    for column in ("rows", "predicted", "empty", "skipped", "failed"):
+        table.add_column(column, justify="right")
+    table.add_column("created")
+    for item in runs:
+        counts = item.counts
+        numbers = (item.rows, counts.predicted, counts.empty, counts.skipped, counts.failed)
+        table.add_row(item.run_id, _state(item), item.option, *(f"{n:,}" for n in numbers), item.created_at[:19])
+    Console().print(table)
+
+
+def _one(item: RunStatus) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"[bold]{item.run_id}[/bold]  {_state(item)}", highlight=False)
+    console.print(f"model run {item.model_run_id}, model {item.option}, {item.rows:,} data rows", highlight=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("step")
+    for column in ("rows", "seconds", "rows/s"):
+        table.add_column(column, justify="right")
+    for step, progress in item.steps.items():
+        rate = f"{progress.done / progress.seconds:,.0f}" if progress.seconds > 0.05 else ""
+        table.add_row(step, f"{progress.done:,}", f"{progress.seconds:.1f}", rate)
+    console.print(table)
+    for name, state in item.jobs.items():
+        console.print(f"{state:>12}  {name}", highlight=False)
+    counts = item.counts
+    console.print(
+        f"predicted {counts.predicted:,}, empty {counts.empty:,}, skipped {counts.skipped:,}, failed {counts.failed:,};"
+        f" {counts.annotations:,} annotations",
+        highlight=False,
+    )
+    if item.message:
+        console.print(item.message, highlight=False)
+
+
+def outcomes(
+    run: str = typer.Argument(help="Run id or its beginning, or a model run id."),
+    failed: bool = typer.Option(False, "--failed", help="Only rows that failed."),
+    format_: OutcomeFormat = typer.Option(OutcomeFormat.TABLE, "--format", help="table, json (one a line) or csv."),
+    json_: bool = typer.Option(False, "--json", help="The same as --format json."),
+    limit: int | None = typer.Option(None, help="At most this many rows.", min=1),
+) -> None:
+    """Show how each data row of a run ended: predicted, empty, skipped or failed, and why.
+
+    Example: `vmi outcomes cm1x9 --failed --format csv > failed.csv`
+    """
+    from itertools import islice
+
+    import msgspec
+
+    from vertex_model_inference.runs.reading import outcomes_of, status_of
+    from vertex_model_inference.runs.surroundings import open_artifacts
+    from vertex_model_inference.settings import load
+
+    store = open_artifacts(load())
+    run_id = status_of(store, run).run_id
+    found = islice(outcomes_of(store, run_id, failed=failed), limit)
+    if json_ or format_ is OutcomeFormat.JSON:
+        for item in found:
+            typer.echo(msgspec.json.encode(item).decode())
+        return
+    if format_ is OutcomeFormat.CSV:
+        import csv
+
+        writer = csv.writer(sys.stdout)
+        writer.writerow(("data_row_id", "global_key", "status", "annotations", "step", "code", "message", "retryable"))
+        for item in found:
+            writer.writerow(
+                (
+                    item.data_row_id,
+                    item.global_key or "",
+                    item.status.value,
+                    item.annotations,
+                    item.step or "",
+                    item.code or "",
+                    item.message or "",
+                    str(item.retryable).lower(),
+                )
+            )
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("data row", no_wrap=True)
+    table.add_column("key", overflow="fold")
+    table.add_column("status")
+    table.add_column("n", justify="right")
+    table.add_column("why", overflow="fold")
+    for item in found:
+        why = f"{item.step}/{item.code}: {item.message}" if item.code else (item.message or "")
+        table.add_row(item.data_row_id, item.global_key or "", item.status.value, str(item.annotations), why)
+    Console().print(table)

@@ -1,0 +1,204 @@
+"""What the steps may ask of Labelbox, and the values it answers with. ``client.py`` is the one real implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from vertex_model_inference.ontology import Ontology
+
+__all__ = [
+    "ExportChunk",
+    "ExportSize",
+    "ImportFailure",
+    "ImportState",
+    "ImportedRow",
+    "Labelbox",
+    "ModelRunInfo",
+]
+
+
+class ModelRunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A model run and what it belongs to."""
+
+    id: str
+    name: str
+    model_id: str
+    model_name: str
+    ontology_id: str
+
+
+class ExportSize(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a finished export holds: bytes of NDJSON, and lines, which are data rows."""
+
+    total_bytes: int
+    total_lines: int
+
+
+class ExportChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of an export.
+
+    Attributes:
+        start: Offset of its first byte in the whole export.
+        end: Offset of its last byte, inclusive.
+        first_line: Number of its first line, from 0; ``last_line`` likewise, inclusive.
+        url: Where to fetch it; signed, expires, never logged.
+    """
+
+    start: int
+    end: int
+    first_line: int
+    last_line: int
+    url: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, after content decoding."""
+        return self.end - self.start + 1
+
+
+class ImportState(msgspec.Struct, frozen=True, kw_only=True):
+    """A prediction import.
+
+    Attributes:
+        id: Labelbox's id of the import.
+        model_run_id: The model run it goes to.
+        name: The name we gave it; unique in the model run.
+        state: ``RUNNING``, ``FINISHED`` or ``FAILED``.
+        progress: ``"42%"`` or None.
+        status_url: NDJSON with one status for each line sent, once finished; expires after 24 hours.
+        error_url: The failed ones among them.
+    """
+
+    id: str
+    model_run_id: str
+    name: str
+    state: str
+    progress: str | None = None
+    status_url: str | None = None
+    error_url: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.state != "RUNNING"
+
+
+class ImportFailure(msgspec.Struct, frozen=True):
+    """Why Labelbox refused one line: its own name for the error, and its words."""
+
+    name: str
+    message: str
+
+
+class ImportedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one line of an import.
+
+    Attributes:
+        uuid: Of the annotation, as sent; None when the line had none or could not be read.
+        data_row_id: Labelbox's data row id; None when the line names no known row.
+        ok: Whether the annotation is in the model run now.
+        errors: Why not.
+    """
+
+    uuid: str | None
+    data_row_id: str | None
+    ok: bool
+    errors: tuple[ImportFailure, ...] = ()
+
+
+class Labelbox(Protocol):
+    """The control plane and the bytes of Labelbox. Safe to call from several threads.
+
+    Every method raises ``LabelboxError`` when Labelbox refuses or does not answer in spite of bounded retries; its
+    ``retryable`` says whether the same call can succeed later. No message ever holds the API key or a signed URL.
+    """
+
+    def model_run(self, model_run_id: str) -> ModelRunInfo:
+        """The model run and its model.
+
+        Raises:
+            NotFoundError: There is none, or the API key may not see it.
+        """
+        ...
+
+    def ontology(self, ontology_id: str) -> Ontology:
+        """The ontology, whole.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        ...
+
+    def set_status(
+        self,
+        model_run_id: str,
+        status: str,
+        *,
+        error_message: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Show a status on the model run.
+
+        Args:
+            model_run_id: The model run.
+            status: ``EXPORTING_DATA``, ``PREPARING_DATA``, ``TRAINING_MODEL``, ``COMPLETE`` or ``FAILED``.
+            error_message: Plain words for people; what was set before stays when None.
+            metadata: JSON values; Labelbox merges them into what is there.
+        """
+        ...
+
+    def start_export(self, model_run_id: str, name: str) -> str:
+        """Start an export of all data rows with details, splits and labels, no predictions; returns the task id."""
+        ...
+
+    def wait_export(self, task_id: str, timeout_s: float) -> ExportSize:
+        """Wait until the export is done.
+
+        Raises:
+            LabelboxError: ``export_failed``, ``export_timeout`` (retryable), or ``export_expired`` (retryable with a
+                new export) when Labelbox does not know the task (any more).
+        """
+        ...
+
+    def export_chunks(self, task_id: str, offset: int = 0) -> Iterator[ExportChunk]:
+        """The export's files in order, from the one that holds byte ``offset`` on."""
+        ...
+
+    def read_chunk(self, task_id: str, chunk: ExportChunk) -> Iterator[bytes]:
+        """The lines of one file, without line ends, streamed; each exactly once in spite of failed downloads."""
+        ...
+
+    def start_import(self, model_run_id: str, name: str, ndjson: bytes) -> ImportState:
+        """Import predictions under a name; when an import of that name exists already, that one is returned.
+
+        Raises:
+            UploadRefusedError: Labelbox refuses imports into model runs altogether.
+        """
+        ...
+
+    def find_import(self, model_run_id: str, name: str) -> ImportState | None:
+        """The import of that name, None when there is none."""
+        ...
+
+    def wait_import(self, model_run_id: str, name: str, timeout_s: float) -> ImportState:
+        """Wait until the import has ended; its end is seen within a second.
+
+        Raises:
+            LabelboxError: ``import_timeout`` (retryable) or ``import_unknown``.
+        """
+        ...
+
+    def import_statuses(self, state: ImportState) -> Iterator[ImportedRow]:
+        """What became of each line of an import that has ended, streamed.
+
+        Raises:
+            LabelboxError: ``import_failed`` when Labelbox gave up the import as a whole.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close connections."""
+        ...

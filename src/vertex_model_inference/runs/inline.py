@@ -1,0 +1,122 @@
+"""A run without an engine, for hosts that keep no state between calls (Cloud Functions): its files are its memory.
+
+The same flow and the same steps; a call that is repeated finds the files and goes on from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import msgspec
+
+from vertex_model_inference.errors import NotFoundError, VmiError
+from vertex_model_inference.models import ModelOption
+from vertex_model_inference.outcomes import Counts
+from vertex_model_inference.runs import flow
+from vertex_model_inference.runs.flow import Finished, Group
+from vertex_model_inference.runs.progress import Progress, read_status
+from vertex_model_inference.runs.reading import idle_seconds
+from vertex_model_inference.runs.started import Started
+from vertex_model_inference.runs.status import RunState, now
+from vertex_model_inference.runs.surroundings import Surroundings
+from vertex_model_inference.spec import Files, RunSpec, run_id_of
+from vertex_model_inference.steps.context import Context
+
+__all__ = ["begin", "extract", "infer"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ABANDONED_S = 120.0
+"""A run whose status was not written for so long has lost its function; a new call carries it on."""
+
+
+class _Direct:
+    """Calls steps and remembers nothing but their files."""
+
+    def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: ARG002
+        return function(*args, **kwargs)
+
+    def group(self, context: Context, progress: Progress, group: Group) -> Callable[[], Counts]:
+        counts = flow.group_flow(self, context, progress, group)
+        return lambda: counts
+
+
+def begin(surroundings: Surroundings, model_run_id: str, option: ModelOption, model_id: str | None) -> Started:
+    """The run to do: a new one, or the one under way (``joined``) or abandoned for this model run and option.
+
+    Raises:
+        StorageError: Storage did not answer.
+    """
+    store = surroundings.store
+    attempt = 0
+    while True:
+        run_id = run_id_of(model_run_id, option.name, attempt)
+        status = read_status(store, run_id)
+        if status is None:
+            spec = RunSpec(run_id=run_id, model_run_id=model_run_id, option=option, created_at=now(), model_id=model_id)
+            store.put(Files(run_id).spec, msgspec.json.encode(spec))
+            return Started(run_id, joined=False)
+        if not status.state.ended:
+            return Started(run_id, joined=idle_seconds(status) < ABANDONED_S)
+        attempt += 1
+
+
+def _spec(surroundings: Surroundings, run_id: str) -> RunSpec:
+    try:
+        return msgspec.json.decode(surroundings.store.get(Files(run_id).spec), type=RunSpec)
+    except NotFoundError:
+        raise NotFoundError(f"There is no run {run_id}.", hint="`vmi status` lists the runs.") from None
+
+
+def extract(surroundings: Surroundings, run_id: str) -> int:
+    """Export and assets: the first half of a run. Returns the number of groups.
+
+    Raises:
+        VmiError: The run cannot go on; Labelbox shows it as FAILED.
+    """
+    context, progress = surroundings.of(_spec(surroundings, run_id))
+    runner = _Direct()
+    groups = 0
+    try:
+        runner.step("prepare", flow.prepare, context)
+        progress.stage(RunState.EXPORTING)
+        for group in flow.groups(runner, context, progress):
+            flow.stage_group(runner, context, progress, group)
+            context.store.put(_group_file(context, group.number), msgspec.json.encode(group.shards))
+            groups += 1
+    except VmiError as error:
+        flow.end(runner, context, progress, Counts(), error)
+        raise
+    finally:
+        surroundings.forget(run_id)
+    return groups
+
+
+def infer(surroundings: Surroundings, run_id: str) -> Finished:
+    """Predict, decode, match and upload what ``extract`` staged, and end the run.
+
+    Raises:
+        NotFoundError: No such run.
+        StorageError: The run's files cannot be read or written.
+    """
+    context, progress = surroundings.of(_spec(surroundings, run_id))
+    runner = _Direct()
+    counts = Counts()
+    error: VmiError | None = None
+    try:
+        for entry in sorted(context.store.entries(f"{context.files.folder}/groups")):
+            shards = msgspec.json.decode(context.store.get(entry.path), type=list[int])
+            number = int(entry.path.rsplit("/", 1)[-1].removesuffix(".json"))
+            counts += flow.group_flow(runner, context, progress, Group(number, shards), staged=True)
+    except VmiError as caught:
+        error = caught
+    try:
+        return flow.end(runner, context, progress, counts, error)
+    finally:
+        surroundings.forget(run_id)
+
+
+def _group_file(context: Context, number: int) -> str:
+    return f"{context.files.folder}/groups/{number:05d}.json"

@@ -1,0 +1,224 @@
+"""Keeps a run's status true while it goes on: in ``status.json`` each second, in Labelbox every few.
+
+Telling is never allowed to hurt the work: a status that cannot be written is logged and tried again at the next beat.
+The last word (COMPLETE or FAILED) is a step of the run and not told from here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from vertex_model_inference.errors import NotFoundError, VmiError
+from vertex_model_inference.outcomes import Counts
+from vertex_model_inference.runs.status import STEPS, RunState, RunStatus, StepProgress, now
+from vertex_model_inference.spec import Files, RunSpec
+
+if TYPE_CHECKING:
+    from vertex_model_inference.labelbox.gateway import Labelbox
+    from vertex_model_inference.storage.store import Store
+
+__all__ = ["Progress"]
+
+log = structlog.get_logger()
+
+_ORDER = list(RunState)
+_FILE_EVERY_S = 1.0
+_LABELBOX_EVERY_S = 4.0
+
+
+class Progress:
+    """One run's progress in this process; safe to call from several threads.
+
+    Args:
+        spec: The run.
+        store: Where ``status.json`` goes.
+        labelbox: Where the pipeline status goes.
+        run_url: Where people can look.
+        watch: Called with every new status, for a progress bar in the same process.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        store: Store,
+        labelbox: Labelbox,
+        run_url: str,
+        watch: Callable[[RunStatus], None] | None = None,
+    ) -> None:
+        self._spec = spec
+        self._store = store
+        self._labelbox = labelbox
+        self._run_url = run_url
+        self._watch = watch
+        self._lock = threading.RLock()
+        self._io = threading.Lock()
+        self._stop = threading.Event()
+        self._live: dict[str, int] = dict.fromkeys(STEPS, 0)
+        self._settled: dict[str, int] = dict.fromkeys(STEPS, 0)
+        self._dirty = True
+        self._told: tuple[str, Any] | None = None
+        self._told_at = 0.0
+        self.status = RunStatus(
+            run_id=spec.run_id,
+            model_run_id=spec.model_run_id,
+            option=spec.option.name,
+            created_at=spec.created_at,
+            steps={step: StepProgress() for step in STEPS},
+        )
+        before = read_status(store, spec.run_id)
+        if before is not None:
+            # A run that goes on after a crash does not fall back to an earlier state.
+            self.status.state = before.state if not before.state.ended else RunState.EXPORTING
+            for step, progress in before.steps.items():
+                self.status.steps[step].seconds = progress.seconds
+        self._thread = threading.Thread(target=self._beat, name=f"progress-{spec.run_id}", daemon=True)
+        self._thread.start()
+
+    def tell(self, step: str, done: int) -> None:
+        """``done`` more rows have passed ``step``; provisional until the step's result settles it."""
+        with self._lock:
+            self._live[step] += done
+            self._refresh(step)
+
+    def settle(self, step: str, done: int, seconds: float) -> None:
+        """A step has ended for a shard: ``done`` rows for good; ``seconds`` is 0 when its result was remembered."""
+        with self._lock:
+            self._live[step] = max(0, self._live[step] - done)
+            self._settled[step] += done
+            self.status.steps[step].seconds += seconds
+            self._refresh(step)
+
+    def _refresh(self, step: str) -> None:
+        self.status.steps[step].done = self._settled[step] + self._live[step]
+        if step == "export":
+            self.status.rows = self.status.steps[step].done
+        self._dirty = True
+
+    def stage(self, state: RunState) -> None:
+        """The run has reached ``state``; earlier ones are never told again."""
+        with self._lock:
+            if _ORDER.index(state) <= _ORDER.index(self.status.state) and not (
+                state is RunState.EXPORTING and self._told is None
+            ):
+                return
+            self.status.state = max(state, self.status.state, key=_ORDER.index)
+            self._dirty = True
+        self._publish(to_labelbox=True)
+
+    def exported(self) -> None:
+        """The whole export has been read."""
+        with self._lock:
+            self.status.export_complete = True
+            self._dirty = True
+
+    def ended(self, counts: Counts) -> None:
+        """More rows have their outcome."""
+        with self._lock:
+            self.status.counts = self.status.counts + counts
+            self._dirty = True
+
+    def job(self, name: str, state: str) -> None:
+        """A batch prediction job is in this state."""
+        with self._lock:
+            self.status.jobs[name] = state
+            self._dirty = True
+
+    @staticmethod
+    def last_status(spec: RunSpec, counts: Counts) -> RunStatus:
+        """The status of a run whose every row has its outcome, as the last step tells it."""
+        steps = {step: StepProgress(done=counts.exported) for step in STEPS}
+        return RunStatus(
+            run_id=spec.run_id,
+            model_run_id=spec.model_run_id,
+            option=spec.option.name,
+            rows=counts.exported,
+            steps=steps,
+            counts=counts,
+        )
+
+    def finish(self, state: RunState, counts: Counts, message: str) -> None:
+        """Write the last status file; Labelbox was told by the run's last step."""
+        self._stop.set()
+        self._thread.join(10)
+        with self._lock:
+            self.status.state = state
+            self.status.counts = counts
+            self.status.message = message
+            self.status.ended_at = now()
+            self._dirty = True
+        self._publish(to_labelbox=False)
+
+    def close(self) -> None:
+        """Stop telling without an end, for a process that gives the run up."""
+        self._stop.set()
+        self._thread.join(10)
+
+    def metadata(self) -> Mapping[str, Any]:
+        """What Labelbox shows beside the status: progress, counts and where to look."""
+        return progress_metadata(self.status, self._run_url)
+
+    def _beat(self) -> None:
+        while not self._stop.wait(_FILE_EVERY_S):
+            self._publish(to_labelbox=time.monotonic() - self._told_at >= _LABELBOX_EVERY_S)
+
+    def _publish(self, *, to_labelbox: bool) -> None:
+        with self._io:
+            with self._lock:
+                dirty, self._dirty = self._dirty, False
+                self.status.updated_at = now()
+                raw = msgspec.json.encode(self.status)
+                state, metadata = self.status.state, dict(self.metadata())
+            # Written even when nothing changed: an old updated_at is how others see that nobody works on the run.
+            try:
+                self._store.put(Files(self._spec.run_id).status, raw)
+            except VmiError as error:
+                log.warning("status not written", run_id=self._spec.run_id, cause=str(error))
+            if dirty and self._watch is not None:
+                self._watch(msgspec.json.decode(raw, type=RunStatus))
+            if not to_labelbox or state.ended or state is RunState.QUEUED or self._told == (state.value, metadata):
+                return
+            try:
+                # An error message persists until it is set again: a new run starts with none.
+                first = "" if self._told is None else None
+                self._labelbox.set_status(self._spec.model_run_id, state.value, error_message=first, metadata=metadata)
+                self._told = (state.value, metadata)
+            except VmiError as error:
+                log.warning("Labelbox status not set", run_id=self._spec.run_id, cause=str(error))
+            self._told_at = time.monotonic()
+
+
+def progress_metadata(status: RunStatus, run_url: str) -> dict[str, Any]:
+    """The metadata of a status: flat JSON values, since Labelbox merges them key by key."""
+    counts = status.counts
+    return {
+        "vmi_run": status.run_id,
+        "vmi_run_url": run_url,
+        "vmi_model": status.option,
+        "vmi_rows": status.rows,
+        "vmi_progress": {step: progress.done for step, progress in status.steps.items()},
+        "vmi_outcomes": {
+            "predicted": counts.predicted,
+            "empty": counts.empty,
+            "skipped": counts.skipped,
+            "failed": counts.failed,
+        },
+        "vmi_annotations": counts.annotations,
+    }
+
+
+def read_status(store: Store, run_id: str) -> RunStatus | None:
+    """The status of a run, None when it has none yet.
+
+    Raises:
+        StorageError: Storage did not answer.
+    """
+    try:
+        return msgspec.json.decode(store.get(Files(run_id).status), type=RunStatus)
+    except NotFoundError:
+        return None

@@ -1,0 +1,273 @@
+"""Starts, joins and carries on runs: the durable engine of a process, DBOS on SQLite or Postgres.
+
+The run is a workflow, its groups are child workflows, their steps are DBOS steps. DBOS is imported when the engine
+starts (0.7 s), never by the command line or the webhook before that.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import msgspec
+import structlog
+
+from vertex_model_inference.errors import NotFoundError
+from vertex_model_inference.models import ModelOption
+from vertex_model_inference.outcomes import Counts
+from vertex_model_inference.runs.executors import Executor, dead_executors
+from vertex_model_inference.runs.flow import Finished, Group, group_flow, run_flow
+from vertex_model_inference.runs.progress import Progress
+from vertex_model_inference.runs.started import Started
+from vertex_model_inference.runs.status import RunStatus, now
+from vertex_model_inference.runs.surroundings import Surroundings
+from vertex_model_inference.settings import Settings
+from vertex_model_inference.spec import RunSpec, run_id_of
+from vertex_model_inference.steps.context import Context
+
+__all__ = ["RunService"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+WORKFLOW_VERSION = "1"
+"""Raised only when runs begun by an older release cannot be carried on; DBOS then leaves them alone."""
+
+_QUEUE = "runs"
+_RUNS_AT_ONCE = 4
+_ADOPT_EVERY_S = 5.0
+_ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
+_RECOVERIES = 1_000_000  # a run may be killed any number of times
+
+
+class RunService:
+    """The engine of this process. One per process, since DBOS is.
+
+    Args:
+        settings: What is in force.
+        role: ``"serve"``: works on queued runs and takes over those of dead processes; ``"run"``: works only on what
+            it is told to.
+        surroundings: The gateways; made from the settings when None.
+        watch: Called with each new status of a run of this process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        role: str = "serve",
+        surroundings: Surroundings | None = None,
+        watch: Callable[[RunStatus], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self._role = role
+        self._watch = watch
+        self._surroundings = surroundings
+        self._locks = settings.data_dir.absolute() / "executors"
+        self._executor: Executor | None = None
+        self._stop = threading.Event()
+        self._start_lock = threading.Lock()
+        self._adopter: threading.Thread | None = None
+        self._run_workflow: Any = None
+        self._group_workflow: Any = None
+        self._dbos: Any = None
+        self._engine: Any = None
+
+    def start(self) -> None:
+        """Open the database, take up what this executor left unfinished, and begin to work.
+
+        Raises:
+            SettingsError: A setting that runs need is missing.
+            ConflictError: Another process works under this name.
+        """
+        self.settings.require("labelbox_api_key")
+        if self._surroundings is None:
+            self._surroundings = Surroundings(self.settings)
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self._executor = Executor(self._locks, self._role, numbered=True)
+        self._launch()
+        if self._role == "serve":
+            self._adopter = threading.Thread(target=self._adopt, name="adopt-runs", daemon=True)
+            self._adopter.start()
+
+    def _launch(self) -> None:
+        from dbos import DBOS
+
+        for name in ("dbos", "sqlalchemy"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        assert self._executor is not None
+        config: Any = {
+            "name": "vmi",
+            "system_database_url": self.settings.database_url,
+            "executor_id": self._executor.id,
+            "application_version": WORKFLOW_VERSION,
+            "run_admin_server": False,
+            "log_level": "ERROR",
+            "notification_listener_polling_interval_sec": 0.1,
+        }
+        if self.settings.database_url.startswith("sqlite"):
+            self._engine = _sqlite_engine(self.settings.database_url)
+            config["system_database_engine"] = self._engine
+        DBOS(config=config)
+        self._dbos = DBOS
+        if self._run_workflow is None:
+            self._run_workflow = DBOS.workflow(name="run", max_recovery_attempts=_RECOVERIES)(self._work)
+            self._group_workflow = DBOS.workflow(name="group", max_recovery_attempts=_RECOVERIES)(self._work_group)
+        DBOS.listen_queues([_QUEUE] if self._role == "serve" else [])
+        DBOS.launch()
+        DBOS.register_queue(_QUEUE, worker_concurrency=_RUNS_AT_ONCE, polling_interval_sec=0.1)
+
+    def stop(self) -> None:
+        """Let go: unfinished runs stay in the database for the next process."""
+        self._stop.set()
+        if self._adopter is not None:
+            self._adopter.join(10)
+        if self._dbos is not None:
+            self._dbos.destroy()
+        if self._engine is not None:
+            self._engine.dispose()
+        if self._executor is not None:
+            self._executor.release()
+        if self._surroundings is not None:
+            self._surroundings.close()
+
+    # -- asking for runs ----------------------------------------------------------------------------------------------
+
+    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+        """Start a run, or join the one of this model run and option that is under way.
+
+        Raises:
+            LabelboxError, StorageError: Never here; what goes wrong is the run's own end.
+        """
+        from dbos import SetWorkflowID
+
+        with self._start_lock:
+            latest = self._latest(model_run_id, option.name)
+            if latest is not None and latest.status in _ACTIVE:
+                return Started(latest.workflow_id, joined=True)
+            attempt = 0 if latest is None else int(latest.workflow_id.rsplit("-", 1)[1]) + 1
+            run_id = run_id_of(model_run_id, option.name, attempt)
+            spec = RunSpec(run_id=run_id, model_run_id=model_run_id, option=option, created_at=now(), model_id=model_id)
+            raw = msgspec.json.encode(spec).decode()
+            with SetWorkflowID(run_id):
+                if self._role == "serve":
+                    self._dbos.enqueue_workflow(_QUEUE, self._run_workflow, raw)
+                else:
+                    self._dbos.start_workflow(self._run_workflow, raw)
+            return Started(run_id, joined=False)
+
+    def _latest(self, model_run_id: str, option: str) -> Any:
+        """The newest run of a model run and option, as DBOS knows it."""
+        prefix = run_id_of(model_run_id, option, 0).rsplit("-", 1)[0] + "-"
+        found = [
+            status
+            for status in self._dbos.list_workflows(
+                workflow_id_prefix=prefix, name="run", load_input=False, load_output=False
+            )
+            if status.workflow_id[len(prefix) :].isdigit()
+        ]
+        return max(found, key=lambda status: int(status.workflow_id[len(prefix) :]), default=None)
+
+    def wait(self, run_id: str) -> Finished:
+        """Wait until the run has ended, in whatever process it is.
+
+        Raises:
+            VmiError: The run ended in an error of ours.
+        """
+        finished: Finished = self._dbos.retrieve_workflow(run_id).get_result(polling_interval_sec=0.2)
+        return finished
+
+    def take_over(self, run_id: str) -> bool:
+        """Carry on a run whose process has died; False when its process is alive or the run has ended."""
+        status = self._dbos.get_workflow_status(run_id)
+        if status is None:
+            raise NotFoundError(f"There is no run {run_id}.", hint="`vmi status` lists the runs.")
+        if status.status not in _ACTIVE:
+            return False
+        return any(name == status.executor_id for name in self._recover_dead())
+
+    # -- working ------------------------------------------------------------------------------------------------------
+
+    def _work(self, raw: str) -> Finished:
+        spec = msgspec.json.decode(raw, type=RunSpec)
+        assert self._surroundings is not None
+        context, progress = self._surroundings.of(spec, self._watch)
+        try:
+            return run_flow(_Durable(self), context, progress)
+        finally:
+            self._surroundings.forget(spec.run_id)
+
+    def _work_group(self, raw: str, number: int, shards: list[int]) -> Counts:
+        spec = msgspec.json.decode(raw, type=RunSpec)
+        assert self._surroundings is not None
+        context, progress = self._surroundings.of(spec, self._watch)
+        return group_flow(_Durable(self), context, progress, Group(number, shards))
+
+    def _adopt(self) -> None:
+        while not self._stop.wait(_ADOPT_EVERY_S):
+            try:
+                self._recover_dead()
+            except Exception as error:  # noqa: BLE001  # the next beat tries again; a dead adopter would adopt nothing
+                log.warning("could not look for abandoned runs", cause=type(error).__name__)
+
+    def _recover_dead(self) -> list[str]:
+        """Take over the runs of processes that have died; returns their executor ids."""
+        assert self._executor is not None
+        names = []
+        for name, held in dead_executors(self._locks, self._executor.id):
+            pending = self._dbos.list_workflows(executor_id=name, status="PENDING", load_input=False, load_output=False)
+            if pending:
+                log.info("taking over runs", executor=name, workflows=len(pending))
+                self._dbos._recover_pending_workflows([name])  # noqa: SLF001  # DBOS has no public call for it
+                names.append(name)
+            held.release()
+        return names
+
+
+class _Durable:
+    """Steps as DBOS steps, groups as child workflows."""
+
+    def __init__(self, service: RunService) -> None:
+        self._service = service
+
+    def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        started = time.monotonic()
+        result: T = self._service._dbos.run_step({"name": name}, function, *args, **kwargs)  # noqa: SLF001
+        log.debug("step", step=name, seconds=round(time.monotonic() - started, 3))
+        return result
+
+    def group(self, context: Context, progress: Progress, group: Group) -> Callable[[], Counts]:  # noqa: ARG002
+        raw = msgspec.json.encode(context.spec).decode()
+        service = self._service
+        handle = service._dbos.start_workflow(service._group_workflow, raw, group.number, group.shards)  # noqa: SLF001
+
+        def wait() -> Counts:
+            counts: Counts = handle.get_result(polling_interval_sec=0.2)
+            return counts
+
+        return wait
+
+
+def _sqlite_engine(url: str) -> Any:
+    """SQLite so that a killed process loses nothing and commits cost no flush of the disk: WAL, synchronous=NORMAL.
+
+    A power cut can take the last steps' memory with it; they are then done again, which every step allows.
+    """
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(url, connect_args={"check_same_thread": False})
+
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def _tune(connection: Any, _record: Any) -> None:
+        connection.isolation_level = "IMMEDIATE"
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA busy_timeout=30000")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine

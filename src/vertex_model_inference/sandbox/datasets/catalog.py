@@ -1,0 +1,24 @@
+"""The data sets by name."""
+
+from __future__ import annotations
+
+from vertex_model_inference.errors import NotFoundError
+from vertex_model_inference.sandbox.datasets.digits import Digits
+from vertex_model_inference.sandbox.datasets.documents import Documents
+from vertex_model_inference.sandbox.datasets.material import Material
+from vertex_model_inference.sandbox.datasets.reviews import Reviews
+
+__all__ = ["MATERIALS", "material"]
+
+MATERIALS: dict[str, Material] = {m.name: m for m in (Digits(), Documents(), Reviews())}
+
+
+def material(name: str) -> Material:
+    """The data set of this name.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    if name not in MATERIALS:
+        raise NotFoundError(f"There is no data set {name!r}.", hint=f"There are: {', '.join(MATERIALS)}.")
+    return MATERIALS[name]

@@ -1,0 +1,132 @@
+"""What a run is asked to do, and the names of the files that it writes.
+
+Everything under ``runs/<run id>/`` is written once under a deterministic name, one file per shard and step, so that a
+step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``::
+
+    runs/<run id>/
+        spec.json                 RunSpec
+        status.json               RunStatus, rewritten while the run goes on
+        ontology.json             the ontology that predictions are matched to
+        rows/00000.jsonl          DataRow a line: the shard as exported
+        labels/00000.jsonl        {"data_row_id", "labels"} a line, for rows that have labels
+        staged/00000.jsonl        Staged a line: what the model will read for the row
+        jobs/00000.instances.jsonl, jobs/00000.json   one batch prediction job for a group of shards
+        jobs/00000.output/...     what Vertex wrote
+        answers/00000.jsonl       Answer a line: what the model said about the row
+        predictions/00000.ndjson  what is uploaded
+        decoded/00000.jsonl       Decoded a line: how many annotations of the row are in the file above
+        ended/<step>-00000.jsonl  Outcome a line: rows of the shard that ended at that step
+        outcomes/00000.jsonl      Outcome a line: exactly one for each row of the shard
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import msgspec
+
+from vertex_model_inference.models import ModelOption
+
+__all__ = ["ARTIFACTS_VERSION", "Answer", "Decoded", "Files", "RunSpec", "Staged", "run_id_of"]
+
+ARTIFACTS_VERSION = 1
+
+
+class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for, frozen when the run starts.
+
+    Attributes:
+        run_id: Ours; see ``run_id_of``.
+        model_run_id: Labelbox's.
+        option: The model, as the menu and ``vmi.toml`` had it at that moment.
+        created_at: RFC 3339, UTC.
+        model_id: Labelbox's model, as the webhook named it, if it did.
+        artifacts_version: Of the files below.
+    """
+
+    run_id: str
+    model_run_id: str
+    option: ModelOption
+    created_at: str
+    model_id: str | None = None
+    artifacts_version: int = ARTIFACTS_VERSION
+
+
+def run_id_of(model_run_id: str, option: str, attempt: int) -> str:
+    """The run's id: the same model run, option and attempt always give the same id, so that a request that is delivered
+    fifty times starts one run.
+
+    Args:
+        model_run_id: Labelbox's id; anything but letters, digits, ``-`` and ``_`` becomes ``-``.
+        option: Name of the menu's entry.
+        attempt: 0 for the first run of the pair, 1 for the run after that has ended, and so on.
+    """
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", model_run_id)[:40]
+    digest = hashlib.sha256(f"{model_run_id}\n{option}".encode()).hexdigest()[:8]
+    return f"{safe}-{digest}-{attempt}"
+
+
+class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What the model will read for a row.
+
+    Attributes:
+        data_row_id: The row.
+        uri: ``gs://`` URI that the model can read, where it reads URIs; for plain containers the asset's own URL.
+        text: The text itself, where the model takes text inline.
+        mime_type: Of the asset, as its bytes say.
+        width: Real width in pixels as the picture's header says; likewise ``height``. None: not a picture.
+        size: Bytes of the asset.
+    """
+
+    data_row_id: str
+    uri: str | None = None
+    text: str | None = None
+    mime_type: str | None = None
+    width: int | None = None
+    height: int | None = None
+    size: int | None = None
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What the model said about a row: the raw JSON of the ``prediction`` value."""
+
+    data_row_id: str
+    prediction: msgspec.Raw
+
+
+class Decoded(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """How many lines of the shard's NDJSON are the row's, and what was left out."""
+
+    data_row_id: str
+    annotations: int
+    global_key: str | None = None
+    dropped: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Files:
+    """Names of a run's files, relative to the root of the artifacts.
+
+    Args:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.folder = f"runs/{run_id}"
+        self.spec = f"{self.folder}/spec.json"
+        self.status = f"{self.folder}/status.json"
+        self.ontology = f"{self.folder}/ontology.json"
+        self.outcomes_folder = f"{self.folder}/outcomes"
+
+    def shard(self, kind: str, shard: int, suffix: str = "jsonl") -> str:
+        """``<kind>/<shard>.<suffix>``, e.g. ``rows/00000.jsonl``."""
+        return f"{self.folder}/{kind}/{shard:05d}.{suffix}"
+
+    def ended(self, step: str, shard: int) -> str:
+        """Rows of the shard that ended at ``step``."""
+        return f"{self.folder}/ended/{step}-{shard:05d}.jsonl"
+
+    def job(self, group: int, suffix: str) -> str:
+        """A file of the batch job of a group, e.g. ``json``, ``instances.jsonl`` or ``output``."""
+        return f"{self.folder}/jobs/{group:05d}.{suffix}"

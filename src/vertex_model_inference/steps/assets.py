@@ -1,0 +1,251 @@
+"""assets: every row gets something the model can read, or an outcome that says why not.
+
+A ``gs://`` asset in a bucket that the model's region can read stays where it is. Anything else is copied once, under
+the hash of its content, and remembered: neither a second run nor a second row with the same picture copies again.
+Pictures are never decoded; their header is read for type and size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable
+from typing import NamedTuple, NoReturn, TypeVar
+
+from vertex_model_inference.errors import AssetError, NotFoundError, StorageError, VmiError
+from vertex_model_inference.models import Predictor, Task
+from vertex_model_inference.outcomes import Outcome
+from vertex_model_inference.rows import DataRow, MediaType
+from vertex_model_inference.spec import Staged
+from vertex_model_inference.steps.context import Context, failed, read_rows, skipped, write_structs
+from vertex_model_inference.steps.fetch import Fetcher
+from vertex_model_inference.steps.instances import Template, template_of
+from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header
+from vertex_model_inference.steps.pressure import Limiter
+from vertex_model_inference.storage.index import Copy, source_key
+
+__all__ = ["AssetsDone", "stage_shard"]
+
+_SUPPORTED = (MediaType.IMAGE, MediaType.TEXT)
+_IMAGE_TASKS = (Task.IMAGE_CLASSIFICATION, Task.IMAGE_OBJECT_DETECTION)
+# Vertex's instance schema for image models (image_classification_1.0.0.yaml and image_object_detection_1.0.0.yaml).
+_AUTOML_IMAGES = frozenset(
+    ("image/jpeg", "image/gif", "image/png", "image/webp", "image/bmp", "image/tiff", "image/vnd.microsoft.icon")
+)
+_ASSETS = "assets"
+_TEXT_BYTES = 10 << 20
+T = TypeVar("T")
+
+
+class AssetsDone(NamedTuple):
+    """What staging a shard came to: rows ready for the model, rows that ended here, assets copied and found copied."""
+
+    staged: int
+    ended: int
+    copied: int
+    reused: int
+
+
+class _Ended(Exception):  # noqa: N818  # carries an outcome out of a row's own coroutine
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.code)
+        self.outcome = outcome
+
+
+def stage_shard(context: Context, shard: int) -> AssetsDone:
+    """Stage one shard; writes ``staged/`` and ``ended/assets-``.
+
+    Raises:
+        StorageError: The run's own files cannot be written. Everything else is a row's outcome.
+    """
+    return asyncio.run(_stage(context, shard))
+
+
+async def _stage(context: Context, shard: int) -> AssetsDone:
+    rows = read_rows(context, shard)
+    limiter = Limiter(start=32, ceiling=64)
+    settings = context.settings
+    sources = {row.id: source_key(row.id, row.row_data) for row in rows if _is_url(row.row_data)}
+    known = context.index.find(sources.values())
+    results: list[Staged | Outcome] = []
+    async with Fetcher(
+        limiter,
+        max_bytes=int(settings.max_asset_mb * 1_000_000),
+        allowed_hosts=settings.asset_hosts,
+    ) as fetcher:
+        stager = _Stager(context, fetcher, limiter, known, sources)
+        for start in range(0, len(rows), 250):
+            part = rows[start : start + 250]
+            results += await asyncio.gather(*(stager.row(row) for row in part))
+            context.tell("assets", len(part))
+    if stager.fresh:
+        context.index.add(stager.fresh)
+    staged = [result for result in results if isinstance(result, Staged)]
+    ended = [result for result in results if isinstance(result, Outcome)]
+    write_structs(context, context.files.ended("assets", shard), ended)
+    write_structs(context, context.files.shard("staged", shard), staged)
+    return AssetsDone(len(staged), len(ended), stager.copied, stager.reused)
+
+
+class _Stager:
+    """Stages the rows of one shard."""
+
+    def __init__(
+        self, context: Context, fetcher: Fetcher, limiter: Limiter, known: dict[str, Copy], sources: dict[str, str]
+    ) -> None:
+        self._context = context
+        self._fetcher = fetcher
+        self._limiter = limiter
+        self._known = known
+        self._sources = sources
+        self._templates: dict[MediaType, Template] = {}
+        self.fresh: dict[str, Copy] = {}
+        self.copied = 0
+        self.reused = 0
+
+    async def row(self, row: DataRow) -> Staged | Outcome:
+        try:
+            return await self._row(row)
+        except _Ended as ended:
+            return ended.outcome
+        except VmiError as error:
+            return failed(row.id, row.global_key, "assets", error.error_code, str(error), retryable=error.retryable)
+        except Exception as error:  # noqa: BLE001  # a row's surprise must not take its neighbours with it
+            message = f"Staging the asset failed unexpectedly ({type(error).__name__})."
+            return failed(row.id, row.global_key, "assets", "asset_unexpected", message, retryable=True)
+
+    async def _row(self, row: DataRow) -> Staged:
+        if row.media_type not in _SUPPORTED:
+            self._skip(row, "unsupported_media", f"{row.media_type.value} rows cannot be sent to this model.")
+        task = self._context.spec.option.task
+        if task in _IMAGE_TASKS and row.media_type is not MediaType.IMAGE:
+            self._skip(row, "unsupported_media", f"The model takes images; the row is {row.media_type.value}.")
+        if task is Task.TEXT_CLASSIFICATION and row.media_type is not MediaType.TEXT:
+            self._skip(row, "unsupported_media", f"The model takes texts; the row is {row.media_type.value}.")
+        template = self._templates.get(row.media_type)
+        if template is None:
+            template = self._templates[row.media_type] = template_of(self._context.spec.option, row.media_type)
+        if row.media_type is MediaType.TEXT:
+            return await self._text(row, template)
+        return await self._image(row, template)
+
+    def _skip(self, row: DataRow, code: str, message: str) -> NoReturn:
+        raise _Ended(skipped(row.id, row.global_key, "assets", code, message))
+
+    async def _text(self, row: DataRow, template: Template) -> Staged:
+        if not _is_url(row.row_data):
+            data = row.row_data.encode()
+        elif row.row_data.startswith("gs://"):
+            store, path = self._context.buckets.of(row.row_data)
+            head, size = await self._head(row, store.ahead(path, _TEXT_BYTES + 1))
+            if size > _TEXT_BYTES:
+                raise AssetError("The text is larger than 10 MB.", code="asset_too_large")
+            data = head
+        else:
+            data = (await self._fetcher.fetch(row.row_data)).data
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise AssetError(
+                f"The text is not UTF-8 (byte {error.start}).", code="asset_corrupt", hint="Re-encode the file."
+            ) from None
+        if not text.strip():
+            self._skip(row, "asset_empty", "The text is empty.")
+        uri = None
+        if template.needs_uri or template.needs_bytes:
+            uri = (await self._copy(row, data, "text/plain", None, None)).uri
+        inline = text if template.needs_text else None
+        return Staged(data_row_id=row.id, uri=uri, text=inline, mime_type="text/plain", size=len(data))
+
+    async def _image(self, row: DataRow, template: Template) -> Staged:
+        url = row.row_data
+        if not _is_url(url):
+            raise AssetError("The row has no URL of a picture.", code="asset_url")
+        if url.startswith("gs://"):
+            staged = await self._in_place(row)
+            if staged is not None:
+                return staged
+        elif not template.needs_uri and not template.needs_bytes:
+            return Staged(data_row_id=row.id, mime_type=row.mime_type, width=row.width, height=row.height)
+        known = self._known.get(self._sources[row.id])
+        if known is not None:
+            self._accept(row, known.mime_type)
+            self.reused += 1
+            return _staged(row, self._context.store.uri(known.path), known)
+        if url.startswith("gs://"):
+            store, path = self._context.buckets.of(url)
+            data = await self._head(row, store.aget(path))
+        else:
+            data = (await self._fetcher.fetch(url)).data
+        header = image_header(data, whole=True, name=f"data row {row.id}")
+        self._accept(row, header.mime_type)
+        return await self._copy(row, data, header.mime_type, header.width, header.height)
+
+    async def _in_place(self, row: DataRow) -> Staged | None:
+        """The row's own ``gs://`` object, when the model's region can read it."""
+        option = self._context.spec.option
+        store, path = self._context.buckets.of(row.row_data)
+        if option.predictor is Predictor.BATCH:
+            region = option.model.location if option.model else self._context.settings.region
+            bucket = row.row_data.split("/", 3)[2]
+            if not await asyncio.to_thread(self._context.regions.readable, bucket, region):
+                return None
+        head, size = await self._head(row, store.ahead(path, HEADER_BYTES))
+        limit = self._context.settings.max_asset_mb
+        if size > limit * 1_000_000:
+            raise AssetError(
+                f"The asset is {size / 1e6:.1f} MB; at most {limit:g} MB are sent to the model.",
+                code="asset_too_large",
+                hint="Raise VMI_MAX_ASSET_MB if the model can take it.",
+            )
+        header = image_header(head, whole=size <= len(head), name=f"data row {row.id}")
+        self._accept(row, header.mime_type)
+        return _staged(row, row.row_data, Copy("", header.mime_type, size, header.width, header.height))
+
+    def _accept(self, row: DataRow, mime_type: str) -> None:
+        model = self._context.spec.option.model
+        if model is not None and model.automl and mime_type not in _AUTOML_IMAGES:
+            kinds = ", ".join(sorted(kind.removeprefix("image/") for kind in _AUTOML_IMAGES))
+            self._skip(row, "unsupported_type", f"The picture is {mime_type}; the model takes {kinds}.")
+
+    async def _copy(self, row: DataRow, data: bytes, mime: str, width: int | None, height: int | None) -> Staged:
+        digest = hashlib.sha256(data).hexdigest()
+        path = f"{_ASSETS}/{digest[:2]}/{digest}.{extension(mime)}"
+        async with self._limiter.slot():
+            written = await self._context.store.aput_new(path, data)
+        if written:
+            self.copied += 1
+        else:
+            self.reused += 1
+        copy = Copy(path, mime, len(data), width, height)
+        if row.id in self._sources:
+            self.fresh[self._sources[row.id]] = copy
+        return _staged(row, self._context.store.uri(path), copy)
+
+    async def _head(self, row: DataRow, reading: Awaitable[T]) -> T:
+        try:
+            async with self._limiter.slot():
+                return await reading
+        except NotFoundError:
+            raise AssetError(
+                f"{row.row_data} does not exist.",
+                code="asset_not_found",
+                hint="Check the data row's URL in Labelbox.",
+            ) from None
+        except StorageError as error:
+            raise AssetError(
+                f"{row.row_data} cannot be read: {error.message}",
+                code="asset_forbidden",
+                hint="Give our service account storage.objectViewer on the bucket.",
+                retryable=True,
+            ) from None
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://", "gs://"))
+
+
+def _staged(row: DataRow, uri: str, copy: Copy) -> Staged:
+    return Staged(
+        data_row_id=row.id, uri=uri, mime_type=copy.mime_type, width=copy.width, height=copy.height, size=copy.size
+    )

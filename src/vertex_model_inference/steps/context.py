@@ -1,0 +1,106 @@
+"""What every step has at hand: settings, the three gateways, and where progress is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+
+from vertex_model_inference.outcomes import Outcome, OutcomeStatus
+from vertex_model_inference.rows import DataRow
+from vertex_model_inference.spec import Files, RunSpec
+
+if TYPE_CHECKING:
+    from vertex_model_inference.labelbox.gateway import Labelbox
+    from vertex_model_inference.settings import Settings
+    from vertex_model_inference.storage.index import AssetIndex
+    from vertex_model_inference.storage.regions import Regions
+    from vertex_model_inference.storage.store import Buckets, Store
+    from vertex_model_inference.vertex.jobs import BatchJobs
+    from vertex_model_inference.vertex.online import Predictions
+
+__all__ = ["Context", "Tell", "failed", "read_rows", "read_structs", "skipped", "write_structs"]
+
+T = TypeVar("T")
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class Tell(Protocol):
+    """Where a step says how far it is."""
+
+    def __call__(self, step: str, done: int) -> None:
+        """``done`` more rows have passed ``step``."""
+
+
+def _silent(step: str, done: int) -> None:  # noqa: ARG001
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One run's surroundings; safe to share between threads.
+
+    Attributes:
+        spec: The run.
+        store: The run's files and copied assets.
+        tell: Progress within a step; the sums are kept by the workflow from the steps' results.
+    """
+
+    spec: RunSpec
+    settings: Settings
+    labelbox: Labelbox
+    store: Store
+    buckets: Buckets
+    regions: Regions
+    index: AssetIndex
+    jobs: BatchJobs
+    predictions: Predictions
+    tell: Tell = _silent
+
+    def telling(self, tell: Tell) -> Context:
+        """The same, telling its progress to ``tell``."""
+        return replace(self, tell=tell)
+
+    @property
+    def files(self) -> Files:
+        """Names of the run's files."""
+        return Files(self.spec.run_id)
+
+
+def read_structs(context: Context, path: str, kind: type[T]) -> list[T]:
+    """All lines of a run's file as values."""
+    decoder = msgspec.json.Decoder(kind)
+    return [decoder.decode(line) for line in context.store.lines(path)]
+
+
+def read_rows(context: Context, shard: int) -> list[DataRow]:
+    """The shard's data rows, in the order of the export."""
+    return read_structs(context, context.files.shard("rows", shard), DataRow)
+
+
+def write_structs(context: Context, path: str, values: Iterable[object]) -> int:
+    """Write values as lines; returns how many."""
+    return context.store.put_lines(path, (_ENCODER.encode(value) for value in values))
+
+
+def failed(row_id: str, global_key: str | None, step: str, code: str, message: str, *, retryable: bool) -> Outcome:
+    """The outcome of a row that failed at a step."""
+    return Outcome(
+        data_row_id=row_id,
+        global_key=global_key,
+        status=OutcomeStatus.FAILED,
+        step=step,
+        code=code,
+        message=message,
+        retryable=retryable,
+    )
+
+
+def skipped(row_id: str, global_key: str | None, step: str, code: str, message: str) -> Outcome:
+    """The outcome of a row that the model cannot take."""
+    return Outcome(
+        data_row_id=row_id, global_key=global_key, status=OutcomeStatus.SKIPPED, step=step, code=code, message=message
+    )

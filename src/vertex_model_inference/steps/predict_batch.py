@@ -1,0 +1,301 @@
+"""predict, by Vertex batch prediction: one job for a group of shards.
+
+Vertex gives no order and says so; answers are joined by the row's id (``instanceConfig.keyField``) where the model
+takes a key, and by the asset's ``gs://`` URI where it does not (AutoML). Never by position.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import msgspec
+import orjson
+
+from vertex_model_inference.errors import DecodeError, NotFoundError, StorageError
+from vertex_model_inference.outcomes import Outcome
+from vertex_model_inference.rows import DataRow
+from vertex_model_inference.spec import Answer, Staged
+from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.instances import KEY_FIELD, Template, template_of
+from vertex_model_inference.vertex.jobs import BatchJob
+
+__all__ = ["NO_JOB", "Collected", "collect", "poll", "submit", "write_instances"]
+
+NO_JOB = BatchJob(name="", state="SUCCEEDED")
+"""Stands for the job of a group that has no instance to predict."""
+
+_ENCODER = msgspec.json.Encoder()
+
+
+class Collected(NamedTuple):
+    """What a job's output came to.
+
+    Attributes:
+        answered: Rows with an answer; ``ended``: rows that failed here.
+        unknown: Output lines whose key or URI is none of ours; ``unreadable``: lines that are not JSON.
+    """
+
+    answered: int
+    ended: int
+    unknown: int
+    unreadable: int
+
+
+class _Instance(msgspec.Struct):
+    """The part of an echoed instance that joins it to its row."""
+
+    content: str | None = None
+    vmi_key: str | None = None
+
+
+class _Line(msgspec.Struct):
+    """A line of a predictions or errors file (BatchPredictionJob's documentation of outputs)."""
+
+    key: str | int | None = None
+    instance: msgspec.Raw = msgspec.Raw(b"null")
+    prediction: msgspec.Raw = msgspec.Raw(b"")
+    error: msgspec.Raw = msgspec.Raw(b"")
+    status: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Said(msgspec.Struct):
+    """A line as spooled for its shard: a prediction, or a message."""
+
+    data_row_id: str
+    prediction: msgspec.Raw | None = None
+    error: str | None = None
+
+
+def _keyed(context: Context) -> bool:
+    model = context.spec.option.model
+    return model is not None and not model.automl
+
+
+def write_instances(context: Context, group: int, shards: Sequence[int]) -> int:
+    """Write the job's input file; returns the number of instances.
+
+    Rows that share an asset share an instance where the join is by URI.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    keyed = _keyed(context)
+    written: set[str] = set()
+    with context.store.line_writer(context.files.job(group, "instances.jsonl")) as out:
+        for shard in shards:
+            rows = {row.id: row for row in read_rows(context, shard)}
+            staged = read_structs(context, context.files.shard("staged", shard), Staged)
+            templates: dict[str, Template] = {}
+            for start in range(0, len(staged), 64):
+                part = staged[start : start + 64]
+                for item, data in zip(part, _bytes_of(context, rows, part, templates), strict=True):
+                    row = rows[item.data_row_id]
+                    if not keyed:
+                        if item.uri is None or item.uri in written:
+                            continue
+                        written.add(item.uri)
+                    instance = templates[row.media_type].fill(row, item, data)
+                    if keyed:
+                        instance[KEY_FIELD] = row.id
+                    out.write(orjson.dumps(instance))
+        return out.count
+
+
+def _bytes_of(
+    context: Context, rows: dict[str, DataRow], part: Sequence[Staged], templates: dict[str, Template]
+) -> list[bytes | None]:
+    """The assets' bytes where the template wants them; fills ``templates`` for the media types met."""
+    for item in part:
+        media = rows[item.data_row_id].media_type
+        if media not in templates:
+            templates[media] = template_of(context.spec.option, media)
+    wanting = [templates[rows[item.data_row_id].media_type].needs_bytes for item in part]
+    if not any(wanting):
+        return [None] * len(part)
+
+    async def read() -> list[bytes | None]:
+        async def one(item: Staged, wanted: bool) -> bytes | None:
+            return await read_asset(context, item) if wanted else None
+
+        return await asyncio.gather(*(one(item, wanted) for item, wanted in zip(part, wanting, strict=True)))
+
+    return asyncio.run(read())
+
+
+async def read_asset(context: Context, staged: Staged) -> bytes:
+    """The bytes of a staged asset.
+
+    Raises:
+        NotFoundError: It was removed since it was staged.
+        StorageError: It cannot be read.
+    """
+    uri = staged.uri or ""
+    if uri.startswith("gs://") and not uri.startswith(context.store.root + "/"):
+        store, path = context.buckets.of(uri)
+        return await store.aget(path)
+    return await context.store.aget(uri.removeprefix(context.store.root + "/"))
+
+
+def submit(context: Context, group: int) -> BatchJob:
+    """Submit the group's job, or attach to the one that an earlier attempt submitted.
+
+    Raises:
+        VertexError: Vertex refused it.
+    """
+    files = context.files
+    return context.jobs.submit(
+        f"vmi-{context.spec.run_id}-{group:05d}",
+        context.spec.option,
+        input_uri=context.store.uri(files.job(group, "instances.jsonl")),
+        output_prefix=context.store.uri(files.job(group, "output")),
+        key_field=KEY_FIELD if _keyed(context) else None,
+    )
+
+
+def poll(context: Context, name: str, seconds: float) -> BatchJob:
+    """The job, once it has ended or ``seconds`` have passed; looks after 0.2 s at first, then ever more seldom to 10 s.
+
+    Raises:
+        VertexError: Vertex did not answer for minutes.
+    """
+    end = time.monotonic() + seconds
+    pause = 0.2
+    while True:
+        job = context.jobs.get(name)
+        if job.ended or time.monotonic() + pause > end:
+            return job
+        time.sleep(pause)
+        pause = min(10.0, pause * 1.3)
+
+
+def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) -> Collected:
+    """Read the job's output and give each row its answer; writes ``answers/`` and ``ended/predict-``.
+
+    A row fails here when the model reported an error for it, when nothing came back, or when two different answers did.
+
+    Raises:
+        StorageError: The output cannot be read.
+    """
+    if not _keyed(context):
+        owners = _owners_by_uri(context, shards)
+    else:
+        owners = {}
+        for shard in shards:
+            for item in read_structs(context, context.files.shard("staged", shard), Staged):
+                owners[item.data_row_id] = [(item.data_row_id, shard)]
+    unknown = unreadable = answered = ended = 0
+    with tempfile.TemporaryDirectory(prefix="vmi-") as folder, ExitStack() as stack:
+        spools: dict[int, IO[bytes]] = {
+            shard: stack.enter_context(Path(folder, str(shard)).open("w+b")) for shard in shards
+        }
+        for line in _output_lines(context, job):
+            try:
+                name, said = _read_line(line, keyed=_keyed(context))
+            except DecodeError:
+                unreadable += 1
+                continue
+            found = owners.get(name)
+            if found is None:
+                unknown += 1
+                continue
+            for row_id, shard in found:
+                spools[shard].write(_ENCODER.encode(msgspec.structs.replace(said, data_row_id=row_id)) + b"\n")
+        for shard in shards:
+            spools[shard].seek(0)
+            good, bad = _settle(context, shard, spools[shard], job, unreadable)
+            answered += good
+            ended += bad
+    context.store.put(
+        context.files.job(group, "json"),
+        msgspec.json.encode({"job": job, "unknown_lines": unknown, "unreadable_lines": unreadable}),
+    )
+    return Collected(answered, ended, unknown, unreadable)
+
+
+def _owners_by_uri(context: Context, shards: Sequence[int]) -> dict[str, list[tuple[str, int]]]:
+    owners: dict[str, list[tuple[str, int]]] = {}
+    for shard in shards:
+        for item in read_structs(context, context.files.shard("staged", shard), Staged):
+            owners.setdefault(item.uri or "", []).append((item.data_row_id, shard))
+    return owners
+
+
+def _output_lines(context: Context, job: BatchJob) -> Iterator[bytes]:
+    """Lines of every file that the job wrote; names differ by kind of model, so the folder is listed, never guessed."""
+    if not job.output:
+        return
+    try:
+        store, folder = context.buckets.of(job.output.rstrip("/") + "/x")
+        for entry in store.entries(folder.rsplit("/", 1)[0]):
+            yield from store.lines(entry.path)
+    except NotFoundError as error:
+        raise StorageError(f"The output of {job.name} vanished: {error.message}", retryable=True) from None
+
+
+def _read_line(line: bytes, *, keyed: bool) -> tuple[str, _Said]:
+    """Join name (row id or URI) and what was said; DecodeError when the line is not of any form that Vertex writes."""
+    try:
+        read = msgspec.json.decode(line, type=_Line)
+        name: str | None = None if read.key is None else str(read.key)
+        if name is None:
+            instance = msgspec.json.decode(read.instance, type=_Instance)
+            name = instance.vmi_key if keyed else instance.content
+    except msgspec.DecodeError as error:
+        raise DecodeError(f"An output line is not of Vertex's form: {error}") from None
+    if bytes(read.prediction) and bytes(read.prediction) != b"null":
+        return name or "", _Said("", prediction=msgspec.Raw(bytes(read.prediction)))
+    return name or "", _Said("", error=_message(read))
+
+
+def _message(line: _Line) -> str:
+    for raw in (line.error, line.status):
+        if bytes(raw):
+            value = msgspec.json.decode(raw)
+            if isinstance(value, dict):
+                value = value.get("message") or value.get("code") or value
+            if value:
+                return str(value)[:300]
+    return "The output line has neither a prediction nor an error."
+
+
+def _settle(context: Context, shard: int, spool: IO[bytes], job: BatchJob, unreadable: int) -> tuple[int, int]:
+    said: dict[str, list[_Said]] = {}
+    decoder = msgspec.json.Decoder(_Said)
+    for line in spool:
+        item = decoder.decode(line)
+        said.setdefault(item.data_row_id, []).append(item)
+    rows = {row.id: row for row in read_rows(context, shard)}
+    answers: list[Answer] = []
+    ended: list[Outcome] = []
+    for staged in read_structs(context, context.files.shard("staged", shard), Staged):
+        row = rows[staged.data_row_id]
+        lines = said.get(row.id, [])
+        predictions = {bytes(item.prediction) for item in lines if item.prediction is not None}
+        if len(predictions) == 1:
+            answers.append(Answer(data_row_id=row.id, prediction=msgspec.Raw(predictions.pop())))
+        elif predictions:
+            text = f"The job gave {len(predictions)} different predictions for the row; none is taken."
+            ended.append(failed(row.id, row.global_key, "predict", "duplicate_answer", text, retryable=True))
+        elif lines:
+            text = f"The model answered an error: {lines[0].error}"
+            ended.append(failed(row.id, row.global_key, "predict", "model_error", text, retryable=False))
+        else:
+            code, text = _nothing(job, unreadable)
+            ended.append(failed(row.id, row.global_key, "predict", code, text, retryable=True))
+    write_structs(context, context.files.ended("predict", shard), ended)
+    write_structs(context, context.files.shard("answers", shard), answers)
+    return len(answers), len(ended)
+
+
+def _nothing(job: BatchJob, unreadable: int) -> tuple[str, str]:
+    if job.state == "SUCCEEDED":
+        more = f" ({unreadable} lines of its output could not be read)" if unreadable else ""
+        return "missing_answer", f"The job ended well but its output has no line for the row{more}."
+    reason = f": {job.error}" if job.error else "."
+    return "job_failed", f"The batch prediction job ended as {job.state} before it answered for the row{reason}"

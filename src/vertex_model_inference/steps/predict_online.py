@@ -1,0 +1,175 @@
+"""predict, online: a shard's rows in small requests to an endpoint or a container, many at once.
+
+A request that fails as a whole is split until the instance that spoils it stands alone; that row fails, its neighbours
+do not. What can succeed later is tried again, and the number of requests under way adapts to what the service takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import orjson
+
+from vertex_model_inference.errors import VmiError
+from vertex_model_inference.models import Predictor
+from vertex_model_inference.outcomes import Outcome
+from vertex_model_inference.rows import DataRow
+from vertex_model_inference.spec import Answer, Staged
+from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.instances import Template, template_of
+from vertex_model_inference.steps.predict_batch import read_asset
+from vertex_model_inference.steps.pressure import Limiter
+from vertex_model_inference.vertex.online import MAX_REQUEST_BYTES, Session
+
+__all__ = ["OnlineDone", "predict_shard"]
+
+_TRIES = 6
+_USUAL_BATCH = 8
+
+
+class OnlineDone(NamedTuple):
+    """Rows with an answer, and rows that failed here."""
+
+    answered: int
+    ended: int
+
+
+class _Item(NamedTuple):
+    row: DataRow
+    instance: dict[str, Any]
+    size: int
+
+
+class _Reported(msgspec.Struct):
+    """A prediction that is no prediction: containers may answer an error in one instance's place."""
+
+    error: msgspec.Raw
+
+
+def predict_shard(context: Context, shard: int) -> OnlineDone:
+    """Predict one staged shard; writes ``answers/`` and ``ended/predict-``.
+
+    Raises:
+        StorageError: The run's own files cannot be read or written.
+        VertexError: The option has nowhere to send requests.
+    """
+    return asyncio.run(_predict(context, shard))
+
+
+async def _predict(context: Context, shard: int) -> OnlineDone:
+    rows = {row.id: row for row in read_rows(context, shard)}
+    staged = read_structs(context, context.files.shard("staged", shard), Staged)
+    results: dict[str, Answer | Outcome] = {}
+    async with context.predictions.session(context.spec.option) as session:
+        worker = _Worker(context, session, results)
+        waiting: set[asyncio.Task[None]] = set()
+        batch = context.spec.option.batch_size or _USUAL_BATCH
+        for start in range(0, len(staged), batch):
+            part = staged[start : start + batch]
+            waiting.add(asyncio.create_task(worker.part([(rows[item.data_row_id], item) for item in part])))
+            if len(waiting) >= 64:  # bounds the assets held in memory
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        for task in waiting:
+            await task
+    in_order = [results[item.data_row_id] for item in staged]
+    ended = [result for result in in_order if isinstance(result, Outcome)]
+    answers = [result for result in in_order if isinstance(result, Answer)]
+    write_structs(context, context.files.ended("predict", shard), ended)
+    write_structs(context, context.files.shard("answers", shard), answers)
+    return OnlineDone(len(answers), len(ended))
+
+
+class _Worker:
+    def __init__(self, context: Context, session: Session, results: dict[str, Answer | Outcome]) -> None:
+        self._context = context
+        self._session = session
+        self._results = results
+        self._limiter = Limiter(start=8, ceiling=64)
+        self._templates: dict[str, Template] = {}
+        online = context.spec.option.predictor is Predictor.ONLINE
+        self._max_bytes = MAX_REQUEST_BYTES if online else 16 << 20
+
+    async def part(self, items: Sequence[tuple[DataRow, Staged]]) -> None:
+        """Build the instances of some rows and send them, in requests that fit."""
+        ready: list[_Item] = []
+        size = 0
+        for row, staged in items:
+            item = await self._build(row, staged)
+            if item is None:
+                continue
+            if ready and size + item.size > self._max_bytes:
+                await self._send(ready)
+                ready, size = [], 0
+            ready.append(item)
+            size += item.size
+        if ready:
+            await self._send(ready)
+        self._context.tell("predict", len(items))
+
+    async def _build(self, row: DataRow, staged: Staged) -> _Item | None:
+        template = self._templates.get(row.media_type)
+        if template is None:
+            template = self._templates[row.media_type] = template_of(self._context.spec.option, row.media_type)
+        data: bytes | None = None
+        try:
+            if template.needs_bytes:
+                data = await read_asset(self._context, staged)
+        except VmiError as error:
+            self._fail(row, "asset", str(error), retryable=error.retryable)
+            return None
+        instance = template.fill(row, staged, data)
+        size = len(orjson.dumps(instance))
+        if size > self._max_bytes:
+            limit = f"{self._max_bytes / 1e6:g} MB"
+            text = f"The row needs a request of {size / 1e6:.1f} MB; the endpoint takes {limit}."
+            self._fail(row, "request_too_large", text, retryable=False)
+            return None
+        return _Item(row, instance, size)
+
+    async def _send(self, items: list[_Item]) -> None:
+        reply = None
+        for attempt in range(_TRIES):
+            async with self._limiter.slot():
+                reply = await self._session.predict([item.instance for item in items])
+            if reply.predictions is not None:
+                self._limiter.went_well()
+                for item, prediction in zip(items, reply.predictions, strict=True):
+                    self._take(item.row, prediction)
+                return
+            if reply.pushed_back:
+                self._limiter.pushed_back()
+            if not reply.transient:
+                break
+            if attempt + 1 < _TRIES:
+                wait = reply.retry_after if reply.retry_after is not None else 0.2 * 2**attempt
+                await asyncio.sleep(min(wait, 60.0) * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
+        assert reply is not None
+        if len(items) > 1 and (not reply.transient or reply.status >= 500):
+            # One bad instance can spoil a request for all: look for it in halves.
+            half = len(items) // 2
+            await self._send(items[:half])
+            await self._send(items[half:])
+            return
+        said = f"HTTP {reply.status}: {reply.message}" if reply.status else reply.message
+        for item in items:
+            code = "model_error" if not reply.transient else "model_unavailable"
+            self._fail(item.row, code, f"The model did not answer for the row ({said}).", retryable=reply.transient)
+
+    def _take(self, row: DataRow, prediction: bytes) -> None:
+        try:
+            reported = msgspec.json.decode(prediction, type=_Reported)
+        except msgspec.DecodeError:
+            self._results[row.id] = Answer(data_row_id=row.id, prediction=msgspec.Raw(prediction))
+            return
+        value = msgspec.json.decode(reported.error)
+        message = value.get("message", value) if isinstance(value, dict) else value
+        self._fail(row, "model_error", f"The model answered an error: {str(message)[:300]}", retryable=False)
+
+    def _fail(self, row: DataRow, code: str, message: str, *, retryable: bool) -> None:
+        self._results[row.id] = failed(row.id, row.global_key, "predict", code, message, retryable=retryable)

@@ -1,0 +1,140 @@
+"""Online predictions: instances in bounded requests to a Vertex endpoint, or to any container of Vertex's contract.
+
+Both take ``POST {"instances": [...], "parameters": {...}}`` and answer ``{"predictions": [...]}`` of the same length
+and order (https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import aiohttp
+import msgspec
+import orjson
+
+from vertex_model_inference.errors import VertexError
+from vertex_model_inference.models import ModelOption, Predictor
+
+__all__ = ["MAX_REQUEST_BYTES", "Predictions", "Reply", "Session"]
+
+MAX_REQUEST_BYTES = 1_400_000
+"""A shared public endpoint takes 1.5 MB a request; the rest is room for the envelope."""
+
+
+class _Body(msgspec.Struct):
+    predictions: list[msgspec.Raw]
+
+
+class Reply(NamedTuple):
+    """Either the predictions, one per instance, or why there are none.
+
+    Attributes:
+        predictions: Raw JSON each; None when the request failed.
+        status: HTTP status; 0 when there was no answer.
+        message: What the service said, shortened, when the request failed.
+        retry_after: Seconds that the service asks to wait, when it does.
+    """
+
+    predictions: list[bytes] | None
+    status: int = 200
+    message: str = ""
+    retry_after: float | None = None
+
+    @property
+    def pushed_back(self) -> bool:
+        """The service has too much to do."""
+        return self.status in (429, 503)
+
+    @property
+    def transient(self) -> bool:
+        """The same request can succeed later."""
+        return self.status == 0 or self.status in (408, 429) or self.status >= 500
+
+
+class Predictions:
+    """Where an option's online predictions come from.
+
+    Args:
+        endpoint: Base URL of Vertex AI.
+        token: Gives a bearer token; not called for plain containers.
+    """
+
+    def __init__(self, *, endpoint: str, token: Callable[[], str]) -> None:
+        self._endpoint = endpoint.rstrip("/")
+        self._token = token
+
+    def session(self, option: ModelOption, *, timeout_s: float = 120) -> Session:
+        """A client for one option; use it as an async context manager.
+
+        Raises:
+            VertexError: The option is not an online one.
+        """
+        if option.predictor is Predictor.ONLINE and option.endpoint:
+            return Session(f"{self._endpoint}/v1/{option.endpoint}:predict", self._token, option, timeout_s)
+        if option.predictor is Predictor.CONTAINER and option.container:
+            return Session(option.container, None, option, timeout_s)
+        raise VertexError(f"Option {option.name!r} has no endpoint and no container to send requests to.")
+
+
+class Session:
+    """Sends requests for one option."""
+
+    def __init__(self, url: str, token: Callable[[], str] | None, option: ModelOption, timeout_s: float) -> None:
+        self._url = url
+        self._token = token
+        self._parameters = dict(option.parameters)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=10)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Session:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=self._timeout, headers={"User-Agent": "vmi"}
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def predict(self, instances: list[dict[str, Any]]) -> Reply:
+        """One request; never raises for what the service does.
+
+        Args:
+            instances: JSON objects; the caller keeps the body under ``MAX_REQUEST_BYTES``.
+        """
+        assert self._session is not None, "use the session as a context manager"
+        request: dict[str, Any] = {"instances": instances}
+        if self._parameters:
+            request["parameters"] = self._parameters
+        headers = {"Content-Type": "application/json"}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token()}"
+        try:
+            async with self._session.post(self._url, data=orjson.dumps(request), headers=headers) as response:
+                raw = await response.read()
+                if response.status != 200:
+                    wait = response.headers.get("Retry-After", "")
+                    seconds = float(wait) if wait.replace(".", "", 1).isdigit() else None
+                    return Reply(None, response.status, _message(raw), seconds)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Reply(None, 0, f"no answer ({type(error).__name__})")
+        try:
+            predictions = msgspec.json.decode(raw, type=_Body).predictions
+        except msgspec.DecodeError as error:
+            return Reply(None, 422, f"the answer is not {{'predictions': [...]}}: {error}")
+        if len(predictions) != len(instances):
+            text = f"{len(predictions)} predictions came back for {len(instances)} instances"
+            return Reply(None, 422, text)
+        return Reply([bytes(prediction) for prediction in predictions])
+
+
+def _message(raw: bytes) -> str:
+    """The error message of a Google-style or plain body, at most 300 characters."""
+    try:
+        value: Any = orjson.loads(raw)
+        error = value.get("error", value) if isinstance(value, dict) else value
+        text = str(error.get("message", error)) if isinstance(error, dict) else str(error)
+    except orjson.JSONDecodeError:
+        text = raw.decode(errors="replace")
+    return " ".join(text.split())[:300]
