@@ -45,8 +45,11 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
-@given(anything)
+envelopes = st.dictionaries(names, anything, max_size=5).map(lambda more: {"dataRow": {"globalKey": "k"}, **more})
+
+
+@settings(max_examples=1000, deadline=None)
+@given(anything | envelopes)
 def test_nothing_breaks_the_check(value: Any) -> None:
     checked = check(value, INDEX, ASSETS, RULES)
     assert all(problem.name and problem.message for problem in checked.problems)

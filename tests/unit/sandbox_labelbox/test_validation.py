@@ -221,6 +221,8 @@ BAD: list[tuple[str, Any]] = [
     ("InvalidValue", row(name="c", answer=[{"name": "one"}, {"name": "One"}])),
     ("InvalidValue", row(name="q", answer={"name": "a"}, answers=[{"name": "a"}])),
     ("InvalidValue", row("pdf", name="box", bbox=BOX, page=1, unit="FURLONGS")),
+    ("InvalidValue", row("pdf", name="box", bbox=BOX, page=1, unit=["POINTS"])),
+    ("InvalidMetric", {"dataRow": {"globalKey": "img"}, "metricName": "m", "metricValue": 1, "aggregation": []}),
     ("InvalidValue", row("vid", name="q", answer={"name": "a"}, frames=[])),
     ("InvalidValue", row(name="mask", mask={"instanceURI": "https://x", "colorRGB": [1, 2, 256]})),
     ("InvalidGeometry", row(name="box", bbox=[1, 2, 3, 4])),

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import orjson
 
-from vertex_model_inference.sandbox.labelbox import annotation_job, assets, data_row_job, export_job
+from vertex_model_inference.sandbox.labelbox import annotation_job, assets, copy_job, data_row_job, export_job
 from vertex_model_inference.sandbox.labelbox.fetch import Fetcher
 from vertex_model_inference.sandbox.labelbox.store import Row, Store
 
@@ -76,7 +76,10 @@ class Jobs:
             least: float = self._store.setting("settings", {}).get("import_seconds") or 0
             if self._stopping.wait(max(0.0, least - (time.monotonic() - started))):
                 raise InterruptedError
-            annotation_job.run(self._store, self._fetcher, row, self._stopping)
+            if row["kind"] == "mea-to-mal":
+                copy_job.run(self._store, row, self._stopping)
+            else:
+                annotation_job.run(self._store, self._fetcher, row, self._stopping)
 
         self._submit(work, lambda message: self._store.imports.fail(import_id, message))
 

@@ -315,7 +315,7 @@ def _check_box_row(row: dict[str, Any], box: Any, asset: Asset | None, media: st
         yield Problem("UnknownField", f"A box of {where} has page or unit only on documents, not on {media}.")
     if page is not None and not is_index(page, 1):
         yield Problem("InvalidGeometry", f"page of {where} must be a whole number from 1, not {page!r:.20}.")
-    if unit is not None and unit not in shapes.UNITS:
+    if unit is not None and not (isinstance(unit, str) and unit in shapes.UNITS):
         yield Problem(
             "InvalidValue", f"unit of {where} must be one of {', '.join(sorted(shapes.UNITS))}, not {unit!r:.20}."
         )
