@@ -204,6 +204,7 @@ class _Handlers:
         self._catalog = catalog
         self._runs = runs
         self._lookup = lookup
+        self._starting: dict[Call, asyncio.Task[tuple[str, bool]]] = {}
 
     async def models(self, request: Request) -> Response:
         """The menu: option -> an object that Labelbox ignores."""
@@ -215,7 +216,9 @@ class _Handlers:
     async def model_run(self, request: Request) -> Response:
         """Start or join a run."""
         call = parse_call(await self._body(request))
-        option = await to_thread.run_sync(self._catalog.find, call.model_type)
+        option = self._catalog.known(call.model_type)
+        if option is None:
+            option = await to_thread.run_sync(self._catalog.find, call.model_type)
         if option is None:
             raise unknown_option(call.model_type, self._catalog.options(0.0).names)
         if await self._lookup(call.model_run_id) is False:
@@ -224,16 +227,35 @@ class _Handlers:
                 code="unknown_model_run",
                 hint="Check that LABELBOX_API_KEY belongs to the organization of the model run.",
             )
-        started = await to_thread.run_sync(self._start, call, option)
-        log.info("run started", run=started.run_id, joined=started.joined, model_run=call.model_run_id)
-        return _json({"runId": started.run_id, "joined": started.joined})
+        run_id, joined = await self._start(call, option)
+        log.info("joined a run" if joined else "started a run", run=run_id, model_run=call.model_run_id)
+        return _json({"runId": run_id, "joined": joined})
 
     async def healthz(self, _: Request) -> Response:
         """That the process answers; says nothing about what it is connected to, anyone may ask."""
         return _json({"status": "ok", "version": __version__})
 
-    def _start(self, call: Call, option: ModelOption) -> Any:
-        return self._runs.start_run(call.model_run_id, option, model_id=call.model_id)
+    async def _start(self, call: Call, option: ModelOption) -> tuple[str, bool]:
+        """Start or join the run. A call that comes while the same call is being served shares its answer: a burst of
+        deliveries costs the engine one question.
+        """
+        task = self._starting.get(call)
+        mine = task is None
+        if task is None:
+            task = asyncio.create_task(to_thread.run_sync(self._start_now, call, option))
+            self._starting[call] = task
+            task.add_done_callback(lambda done: self._started(call, done))
+        run_id, joined = await asyncio.shield(task)  # a caller that hangs up must not take the others along
+        return run_id, joined or not mine
+
+    def _started(self, call: Call, task: asyncio.Task[tuple[str, bool]]) -> None:
+        del self._starting[call]
+        if not task.cancelled():
+            task.exception()  # seen: those who wait for it raise it
+
+    def _start_now(self, call: Call, option: ModelOption) -> tuple[str, bool]:
+        started = self._runs.start_run(call.model_run_id, option, model_id=call.model_id)
+        return started.run_id, started.joined
 
     async def _body(self, request: Request) -> bytes:
         """The raw body, within the limit and signed.

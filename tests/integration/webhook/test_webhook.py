@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +13,7 @@ import pytest
 
 from vertex_model_inference.errors import ConflictError, VmiError
 from vertex_model_inference.models import ModelOption
-from vertex_model_inference.runs.service import Started
+from vertex_model_inference.runs.started import Started
 from vertex_model_inference.sandbox.child import run_in_thread
 from vertex_model_inference.settings import Settings, load
 from vertex_model_inference.vertex.catalog import Catalog
@@ -28,8 +30,11 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, str | None]] = []
         self.error: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
 
     def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+        self.gate.wait(30)
         if self.error is not None:
             raise self.error
         call = (model_run_id, option.name, model_id)
@@ -104,6 +109,21 @@ def test_a_call_starts_a_run_and_again_joins_it(server: Server, path: str) -> No
     assert (first.status_code, first.json()) == (200, {"runId": "run-of-cl-run_1", "joined": False})
     assert again.json()["joined"] is True
     assert server.runs.calls == [("cl-run_1", "Echo", "m")] * 2
+
+
+def test_a_burst_of_the_same_call_starts_one_run(server: Server) -> None:
+    body = json.dumps(CALL).encode()
+    other = json.dumps({**CALL, "modelRunId": "other"}).encode()
+    server.runs.gate.clear()
+    with ThreadPoolExecutor(10) as pool:
+        answers = [pool.submit(post, server, body) for _ in range(8)] + [pool.submit(post, server, other)]
+        # While the engine is busy, the server still answers others.
+        assert server.client.get("/healthz").status_code == 200
+        server.runs.gate.set()
+        joined = [answer.result(30).json() for answer in answers]
+    assert {each["runId"] for each in joined} == {"run-of-cl-run_1", "run-of-other"}
+    assert [each["joined"] for each in joined].count(False) == 2
+    assert set(server.runs.calls) == {("cl-run_1", "Echo", "m"), ("other", "Echo", "m")}
 
 
 def test_without_a_secret_nothing_need_be_signed(open_server: Server) -> None:
