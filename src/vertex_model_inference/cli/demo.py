@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _TIMEOUT_S = 600.0
+_MENU_S = 60.0
 
 
 def demo(
@@ -128,6 +129,11 @@ def _press(config: SandboxConfig, seeded: Seeded, webhook: str, secret: str) -> 
     with httpx2.Client(base_url=config.labelbox_url, timeout=60, trust_env=False) as labelbox:
         _ok(labelbox.put("/_sandbox/webhook", json={"url": f"{webhook}/", "secret": secret}))
         options = _ok(labelbox.get("/_sandbox/train_options"))
+        deadline = time.monotonic() + _MENU_S
+        while seeded.display_name not in options and time.monotonic() < deadline:
+            # The menu never waits long for Google; on a slow machine its first answer may be empty.
+            time.sleep(0.5)
+            options = _ok(labelbox.get("/_sandbox/train_options"))
         if seeded.display_name not in options:
             raise VmiError(
                 f"The menu has no {seeded.display_name!r}; it has {', '.join(options) or 'nothing'}.", code="demo"
@@ -187,7 +193,7 @@ def _report(status: RunStatus, result: Score, seeded: Seeded, *, json_: bool) ->
     table.add_column(justify="right")
     table.add_column(style="dim")
     table.add_row("data rows", f"{result.rows:,}", "in the model run, by the SDK's export")
-    table.add_row("predicted", f"{result.predicted:,}", f"{result.annotations:,} annotations, all with confidence")
+    table.add_row("predicted", f"{result.predicted:,}", f"{result.annotations:,} annotations")
     table.add_row("empty", f"{counts.empty:,}", "the model found nothing")
     table.add_row("skipped", f"{counts.skipped:,}", "")
     table.add_row("failed", f"{counts.failed:,}", "")

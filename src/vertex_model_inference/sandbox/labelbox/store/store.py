@@ -47,6 +47,26 @@ class Store:
         self.annotations = Annotations(self.database)
         self.tasks = Tasks(self.database)
 
+        self._follow(base_url)
+
+    def _follow(self, base_url: str) -> None:
+        """File URLs that were kept under another port are moved to this one, so that a state can be served anywhere."""
+        before = self.setting("base_url")
+        if before not in (None, base_url):
+            with self.database.write() as c:
+                for table, column in (
+                    ("data_rows", "row_data"),
+                    ("imports", "input_url"),
+                    ("annotations", "annotation"),
+                    ("labels", "annotations"),
+                    ("settings", "value"),
+                ):
+                    c.execute(
+                        f"UPDATE {table} SET {column} = replace({column}, ?1, ?2) WHERE instr({column}, ?1)",  # noqa: S608
+                        (f"{before}/files/", f"{base_url}/files/"),
+                    )
+        self.set_setting("base_url", base_url)
+
     def setting(self, name: str, default: Any = None) -> Any:
         """A setting, JSON."""
         text = self.database.value("SELECT value FROM settings WHERE name = ?", name)
