@@ -76,7 +76,7 @@ class Catalog:
                 project=settings.project,
                 region=settings.region,
                 endpoint=settings.vertex_url,
-                credentials=GoogleAuth(settings.google_token).credentials,
+                headers=GoogleAuth(settings.google_token).headers,
             )
         return cls(settings, registry, batch_problem)
 
