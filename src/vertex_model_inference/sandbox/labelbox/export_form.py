@@ -34,7 +34,9 @@ def place_of(kind: Kind, row: dict[str, Any], asset: Asset) -> str:
         ``objects``, ``classifications``, ``relationships``, ``video`` or ``metrics``.
     """
     if kind is Kind.ANSWER:
-        framed = "frames" in row or (type(row.get("answer")) is list and any("frames" in a for a in row["answer"]))
+        framed = row.get("frames") is not None or (
+            type(row.get("answer")) is list and any("frames" in a for a in row["answer"])
+        )
         return "video" if framed and asset.media_type in ("VIDEO", "AUDIO", "UNKNOWN") else "classifications"
     if kind is Kind.RELATIONSHIP:
         return "relationships"
@@ -106,9 +108,9 @@ def _annotation_kind(kind: Kind, row: dict[str, Any], feature: Feature, asset: A
         return _VIDEO_KINDS[feature.kind]
     if kind is Kind.MESSAGES:
         return _MESSAGE_KINDS[feature.kind]
-    if kind is Kind.BOX and "page" in row:
+    if kind is Kind.BOX and row.get("page") is not None:
         return "DocumentBoundingBox"
-    if kind is Kind.ENTITY and "messageId" in row:
+    if kind is Kind.ENTITY and row.get("messageId") is not None:
         return "ConversationalTextEntity"
     if asset.media_type in ("TMS_GEO", "TMS_SIMPLE") and kind is not Kind.MASK:
         return _KINDS[kind].replace("Image", "Geo")
@@ -119,7 +121,7 @@ def _value(row: dict[str, Any], kind: Kind, feature: Feature, mask_url: str) -> 
     value = row[kind.value]
     if kind is Kind.BOX:
         box = {name: float(value[name]) for name in ("top", "left", "height", "width")}
-        if "page" not in row:
+        if row.get("page") is None:
             return {"bounding_box": box}
         return {"page_number": row["page"], "bounding_box": {**box, "unit": str(row["unit"]).lower()}}
     if kind is Kind.POLYGON:
@@ -132,7 +134,7 @@ def _value(row: dict[str, Any], kind: Kind, feature: Feature, mask_url: str) -> 
     if kind is Kind.MASK:
         return {"mask": {"url": mask_url}}
     if kind is Kind.ENTITY:
-        if "messageId" in row:
+        if row.get("messageId") is not None:
             return {"conversational_location": {"message_id": row["messageId"], "location": value}}
         return {"location": {"start": value["start"], "end": value["end"]}}
     if kind is Kind.DOCUMENT_ENTITY:

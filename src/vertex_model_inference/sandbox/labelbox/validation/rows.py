@@ -176,6 +176,8 @@ def check(row: Any, index: FeatureIndex, assets: Mapping[tuple[str, str], Asset]
     if not fields.issuperset(row):
         problems.extend(unknown_fields(row, fields, f"A row with {kind.value}"))
     if kind is Kind.VIDEO_MASKS and row.get("name") is None and row.get("schemaId") is None:
+        if asset is not None and asset.media_type not in ("UNKNOWN", "VIDEO"):
+            problems.append(Problem("MediaTypeMismatch", f"masks do not exist on {asset.media_type} data rows."))
         problems.extend(_video_masks(row, index))
         return Checked(tuple(problems), asset, kind)
     feature = find_feature(row, index, tool=kind is not Kind.ANSWER, both_allowed=rules.both_allowed)
@@ -290,6 +292,8 @@ def _check_value(
         message = row.get("messageId")
         if media == "CONVERSATIONAL" and not (isinstance(message, str) and message):
             yield Problem("MissingValue", f"An entity of {where} on a conversation needs messageId.")
+        elif message is not None and not isinstance(message, str):
+            yield Problem("InvalidValue", f"messageId of {where} must be a string.")
         length = None if asset is None or message is not None else asset.text_length
         yield from shapes.check_entity(value, length, where)
     elif kind is Kind.DOCUMENT_ENTITY:
@@ -307,11 +311,11 @@ def _check_value(
 def _check_box_row(row: dict[str, Any], box: Any, asset: Asset | None, media: str, where: str) -> Iterable[Problem]:
     width, height = (None, None) if asset is None else (asset.width, asset.height)
     unit, page = row.get("unit"), row.get("page")
-    if media == "PDF":
+    if media == "PDF" or (media == "UNKNOWN" and (page is not None or unit is not None)):
         if page is None or unit is None:
-            yield Problem("MissingValue", f"A box of {where} on a document needs page and unit.")
+            yield Problem("MissingValue", f"A box of {where} on a document needs both page and unit.")
         width = height = 100.0 if unit == "PERCENT" else None
-    elif media != "UNKNOWN" and (page is not None or unit is not None):
+    elif page is not None or unit is not None:
         yield Problem("UnknownField", f"A box of {where} has page or unit only on documents, not on {media}.")
     if page is not None and not is_index(page, 1):
         yield Problem("InvalidGeometry", f"page of {where} must be a whole number from 1, not {page!r:.20}.")
@@ -342,7 +346,8 @@ def _video_masks(row: dict[str, Any], index: FeatureIndex) -> Iterable[Problem]:
     yield from confidence(row, "the row")
     yield from custom_metrics(row, "the row", allowed=False)
     masks = row["masks"]
-    for instance in masks.get("instances") or () if type(masks) is dict else ():
+    instances = masks.get("instances") if type(masks) is dict else None
+    for instance in instances if type(instances) is list else ():
         feature = find_feature(instance, index, tool=True, both_allowed=False) if type(instance) is dict else None
         if isinstance(feature, Problem):
             yield feature
