@@ -121,7 +121,7 @@ def test_damage(place: tuple[int, tuple[Any, ...]], new: Any, media: str, rules:
             row, checked.kind, checked.feature, checked.asset, "f" * 25, scored=scored, mask_url="http://m", ends=ends
         )
         text = orjson.dumps(form).decode()
-        label_form.assemble([(export_form.place_of(checked.kind, row, checked.asset), text)])
+        label_form.assemble([(export_form.place_of(checked.kind, row), text)])
 
 
 def test_the_undamaged_rows_are_good() -> None:

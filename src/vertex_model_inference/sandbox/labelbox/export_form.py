@@ -6,7 +6,7 @@ from typing import Any
 
 from vertex_model_inference.sandbox.labelbox.ids import new_id
 from vertex_model_inference.sandbox.labelbox.validation import Asset, Feature, FeatureIndex, Kind, Option
-from vertex_model_inference.sandbox.labelbox.validation.answers import find_feature, find_option
+from vertex_model_inference.sandbox.labelbox.validation.answers import find_feature, find_option, is_framed
 
 __all__ = ["annotation_of", "place_of"]
 
@@ -27,17 +27,14 @@ _MESSAGE_KINDS = {
 }
 
 
-def place_of(kind: Kind, row: dict[str, Any], asset: Asset) -> str:
+def place_of(kind: Kind, row: dict[str, Any]) -> str:
     """Which list of an export's ``annotations`` the row belongs into.
 
     Returns:
         ``objects``, ``classifications``, ``relationships``, ``video`` or ``metrics``.
     """
     if kind is Kind.ANSWER:
-        framed = row.get("frames") is not None or (
-            type(row.get("answer")) is list and any("frames" in a for a in row["answer"])
-        )
-        return "video" if framed and asset.media_type in ("VIDEO", "AUDIO", "UNKNOWN") else "classifications"
+        return "video" if is_framed(row) else "classifications"
     if kind is Kind.RELATIONSHIP:
         return "relationships"
     if kind is Kind.METRIC:

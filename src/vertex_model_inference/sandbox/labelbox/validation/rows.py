@@ -9,8 +9,14 @@ from typing import Any
 
 import msgspec
 
+from vertex_model_inference.sandbox.labelbox.normalized import TOOLS
 from vertex_model_inference.sandbox.labelbox.validation import metrics, shapes
-from vertex_model_inference.sandbox.labelbox.validation.answers import check_answer, check_questions, find_feature
+from vertex_model_inference.sandbox.labelbox.validation.answers import (
+    check_answer,
+    check_questions,
+    find_feature,
+    is_framed,
+)
 from vertex_model_inference.sandbox.labelbox.validation.features import Feature, FeatureIndex
 from vertex_model_inference.sandbox.labelbox.validation.messages import check_message_task
 from vertex_model_inference.sandbox.labelbox.validation.problems import (
@@ -138,6 +144,7 @@ _MEDIA: dict[Kind, frozenset[str]] = {
     Kind.VIDEO_MASKS: frozenset({"VIDEO"}),
     Kind.MESSAGES: frozenset({"CONVERSATIONAL", "LLM"}),
 }
+_FRAMED = frozenset({"VIDEO", "AUDIO", "UNKNOWN"})
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 _NO_CONFIDENCE = frozenset({Kind.SEGMENTS, Kind.RELATIONSHIP, Kind.MESSAGES})
 
@@ -186,7 +193,7 @@ def check(row: Any, index: FeatureIndex, assets: Mapping[tuple[str, str], Asset]
         return Checked(tuple(problems), asset, kind)
     assert isinstance(feature, Feature)
     if kind is Kind.ANSWER:
-        _check_answer_row(row, feature, index, rules, problems)
+        _check_answer_row(row, feature, asset, rules, problems)
     else:
         _check_object_row(row, kind, feature, asset, rules, problems)
     return Checked(tuple(problems), asset, kind, feature)
@@ -228,9 +235,9 @@ def _named_only(row: dict[str, Any], index: FeatureIndex, rules: Rules) -> Probl
 
 
 def _check_answer_row(
-    row: dict[str, Any], feature: Feature, index: FeatureIndex, rules: Rules, problems: list[Problem]
+    row: dict[str, Any], feature: Feature, asset: Asset | None, rules: Rules, problems: list[Problem]
 ) -> None:
-    if index.tools.get(feature.name) is feature or feature.kind in _ALL_TOOLS:
+    if feature.kind in TOOLS:
         problems.append(
             Problem("AnnotationKindMismatch", f"{feature.name!r} is a {feature.kind} tool; an answer does not fit it.")
         )
@@ -239,10 +246,9 @@ def _check_answer_row(
         problems.append(Problem("UnknownField", "A classification has its nested classifications inside its answer."))
     if row.get("messageId") is not None and not isinstance(row["messageId"], str):
         problems.append(Problem("InvalidValue", "messageId must be a string."))
+    if asset is not None and asset.media_type not in _FRAMED and is_framed(row):
+        problems.append(Problem("MediaTypeMismatch", f"frames do not exist on {asset.media_type} data rows."))
     problems.extend(check_answer(row, feature, both_allowed=rules.both_allowed))
-
-
-_ALL_TOOLS = frozenset(kind for kinds in _TOOLS.values() for kind in kinds)
 
 
 def _check_object_row(
