@@ -117,6 +117,10 @@ class Catalog:
                     self._changed.wait_for(lambda: self._tried > 0 or self._stopping, wait_s)
             return self._options
 
+    def known(self, name: str) -> ModelOption | None:
+        """The option of that name among those at hand; never waits, never asks."""
+        return self._options.find(name)
+
     def find(self, name: str, wait_s: float = RECHECK_S) -> ModelOption | None:
         """The option of that name; a name that is not known is looked for once more in the registry, if that was not
         read in the last two seconds, at most ``wait_s``.

@@ -25,6 +25,7 @@ from vertex_model_inference.sandbox.labelbox.graphql import Call, GraphqlError, 
 from vertex_model_inference.sandbox.labelbox.jobs import Jobs
 from vertex_model_inference.sandbox.labelbox.limits import RateLimit
 from vertex_model_inference.sandbox.labelbox.operations import all_operations
+from vertex_model_inference.sandbox.labelbox.page import page_routes
 from vertex_model_inference.sandbox.labelbox.store import Store
 from vertex_model_inference.sandbox.labelbox.store.files import FileEntry
 
@@ -196,6 +197,7 @@ def create_app(config: SandboxConfig) -> FaultMiddleware:
             Route("/files/masks/{feature_id}.png", server.mask, methods=["GET"]),
             Route("/files/{file_id}/{name}", server.file, methods=["GET"]),
             *control.routes(server),
+            *page_routes(server),
         ],
         lifespan=lifespan,
     )
