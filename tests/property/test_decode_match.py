@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vertex_model_inference.annotations import Annotation, Answer, Box, Checklist, FreeText, Radio
@@ -20,6 +20,7 @@ from vertex_model_inference.ontology import Classification, Ontology, Option, To
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.steps.match import Matcher
 
+calmly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 ROW = DataRow(id="cm0datarow000000000000001", row_data="gs://b/o.jpg", width=640, height=480)
 NO_SIZE = DataRow(id="cm0datarow000000000000002", row_data="gs://b/p.jpg")
 NAMES = (
@@ -115,6 +116,7 @@ def sound(finding: Finding, row: DataRow) -> bool:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@calmly
 @given(answer=answers, row=st.sampled_from([ROW, NO_SIZE]), names=st.sampled_from([(), ("a", "b", "c")]))
 def test_any_answer_is_sound_findings_or_a_decode_error(
     name: str, answer: bytes, row: DataRow, names: tuple[str, ...]
@@ -129,6 +131,7 @@ def test_any_answer_is_sound_findings_or_a_decode_error(
         json.dumps([finding.label for finding in findings]).encode()
 
 
+@calmly
 @given(samples=st.lists(answers, max_size=3))
 def test_recognising_gives_a_decoder_or_its_own_error(samples: list[bytes]) -> None:
     try:
@@ -143,6 +146,7 @@ def test_recognising_gives_a_decoder_or_its_own_error(samples: list[bytes]) -> N
             assert "Expected" not in told
 
 
+@calmly
 @given(
     corners=st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
     width=st.integers(1, 100_000),
@@ -216,6 +220,7 @@ def used(annotation: Annotation) -> int:
     return len(annotation.answers) if isinstance(annotation, Checklist) else 1
 
 
+@calmly
 @given(found=findings, how=rules)
 def test_each_finding_is_used_counted_or_an_error(found: list[Finding], how: MatchRules) -> None:
     try:
@@ -273,6 +278,7 @@ def meant(annotation: Annotation) -> list[float | None]:
     return [answer.confidence for answer in given]
 
 
+@calmly
 @given(made=st.lists(anything, max_size=4))
 def test_ndjson_is_one_line_each_and_says_the_same(made: list[Annotation]) -> None:
     rows = lines(made, ROW, row_uuids("run", ROW.id))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _TIMEOUT_S = 600.0
+_MENU_S = 60.0
 
 
 def demo(
@@ -67,7 +68,7 @@ def demo(
         from vertex_model_inference.cli.demo_score import score
 
         result = score(environment, seeded.model_run_id, seeded.model_id)
-        good = _report(status, result, seeded, config, json_=json_)
+        good = _report(status, result, seeded, json_=json_)
         if keep:
             say(f"Labelbox (sandbox): {config.labelbox_url}/    webhook: {webhook}/models    Ctrl-C ends it all.")
             for variable, value in environment.items():
@@ -127,7 +128,12 @@ def _press(config: SandboxConfig, seeded: Seeded, webhook: str, secret: str) -> 
 
     with httpx2.Client(base_url=config.labelbox_url, timeout=60, trust_env=False) as labelbox:
         _ok(labelbox.put("/_sandbox/webhook", json={"url": f"{webhook}/", "secret": secret}))
-        options = _ok(labelbox.get("/_sandbox/train_options"))["options"]
+        options = _ok(labelbox.get("/_sandbox/train_options"))
+        deadline = time.monotonic() + _MENU_S
+        while seeded.display_name not in options and time.monotonic() < deadline:
+            # The menu never waits long for Google; on a slow machine its first answer may be empty.
+            time.sleep(0.5)
+            options = _ok(labelbox.get("/_sandbox/train_options"))
         if seeded.display_name not in options:
             raise VmiError(
                 f"The menu has no {seeded.display_name!r}; it has {', '.join(options) or 'nothing'}.", code="demo"
@@ -167,7 +173,7 @@ def _follow(environment: dict[str, str], run_id: str, say: _Say) -> RunStatus:
     raise VmiError(f"The run {run_id} did not end within {_TIMEOUT_S:.0f} s.", code="demo")
 
 
-def _report(status: RunStatus, result: Score, seeded: Seeded, config: SandboxConfig, *, json_: bool) -> bool:
+def _report(status: RunStatus, result: Score, seeded: Seeded, *, json_: bool) -> bool:
     """Print what came of it; whether all is well."""
     counts = status.counts
     whole = counts.ended == counts.exported == seeded.rows == result.rows
@@ -187,7 +193,7 @@ def _report(status: RunStatus, result: Score, seeded: Seeded, config: SandboxCon
     table.add_column(justify="right")
     table.add_column(style="dim")
     table.add_row("data rows", f"{result.rows:,}", "in the model run, by the SDK's export")
-    table.add_row("predicted", f"{result.predicted:,}", f"{result.annotations:,} annotations, all with confidence")
+    table.add_row("predicted", f"{result.predicted:,}", f"{result.annotations:,} annotations")
     table.add_row("empty", f"{counts.empty:,}", "the model found nothing")
     table.add_row("skipped", f"{counts.skipped:,}", "")
     table.add_row("failed", f"{counts.failed:,}", "")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vertex_model_inference.cli.console import console
+
 if TYPE_CHECKING:
     from vertex_model_inference.runs.status import RunStatus
 
@@ -48,41 +50,46 @@ def status(
         _one(found)
 
 
-def _state(status: RunStatus) -> str:
+_ABANDONED = "No process works on it: start `vmi serve`, or the same `vmi run` again, to carry it on."
+
+
+def _abandoned(status: RunStatus) -> bool:
     from vertex_model_inference.runs.reading import idle_seconds
 
-    if status.state.ended or idle_seconds(status) < _STALE_S:
-        return status.state.value
-    return f"{status.state.value}, but no process works on it: start `vmi serve` to carry it on"
+    return not status.state.ended and idle_seconds(status) >= _STALE_S
 
 
 def _list(runs: list[RunStatus]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     if not runs:
         typer.echo("No runs yet. Press Train Model in Labelbox, or: vmi run MODEL_RUN_ID --model OPTION")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("run", "state", "model"):
-        table.add_column(column, overflow="fold")
+    table.add_column("run", no_wrap=True, overflow="ignore")
+    for column in ("state", "model", "created"):
+        table.add_column(column, no_wrap=True)
     for column in ("rows", "predicted", "empty", "skipped", "failed"):
-        table.add_column(column, justify="right")
-    table.add_column("created")
+        table.add_column(column, justify="right", no_wrap=True)
     for item in runs:
         counts = item.counts
         numbers = (item.rows, counts.predicted, counts.empty, counts.skipped, counts.failed)
-        table.add_row(item.run_id, _state(item), item.option, *(f"{n:,}" for n in numbers), item.created_at[:19])
-    Console().print(table)
+        state = f"{item.state.value}*" if _abandoned(item) else item.state.value
+        table.add_row(item.run_id, state, item.option, item.created_at[:19], *(f"{n:,}" for n in numbers))
+    out = console()
+    out.print(table)
+    if any(_abandoned(item) for item in runs):
+        out.print(f"* {_ABANDONED}", highlight=False)
 
 
 def _one(item: RunStatus) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    console.print(f"[bold]{item.run_id}[/bold]  {_state(item)}", highlight=False)
-    console.print(f"model run {item.model_run_id}, model {item.option}, {item.rows:,} data rows", highlight=False)
+    out = console()
+    out.print(f"[bold]{item.run_id}[/bold]  {item.state.value}", highlight=False)
+    if _abandoned(item):
+        out.print(_ABANDONED, highlight=False)
+    out.print(f"model run {item.model_run_id}, model {item.option}, {item.rows:,} data rows", highlight=False)
     table = Table(box=None, pad_edge=False)
     table.add_column("step")
     for column in ("rows", "seconds", "rows/s"):
@@ -90,17 +97,17 @@ def _one(item: RunStatus) -> None:
     for step, progress in item.steps.items():
         rate = f"{progress.done / progress.seconds:,.0f}" if progress.seconds > 0.05 else ""
         table.add_row(step, f"{progress.done:,}", f"{progress.seconds:.1f}", rate)
-    console.print(table)
+    out.print(table)
     for name, state in item.jobs.items():
-        console.print(f"{state:>12}  {name}", highlight=False)
+        out.print(f"{state:>12}  {name}", highlight=False)
     counts = item.counts
-    console.print(
+    out.print(
         f"predicted {counts.predicted:,}, empty {counts.empty:,}, skipped {counts.skipped:,}, failed {counts.failed:,};"
         f" {counts.annotations:,} annotations",
         highlight=False,
     )
     if item.message:
-        console.print(item.message, highlight=False)
+        out.print(item.message, highlight=False)
 
 
 def outcomes(
@@ -148,7 +155,6 @@ def outcomes(
                 )
             )
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -160,4 +166,4 @@ def outcomes(
     for item in found:
         why = f"{item.step}/{item.code}: {item.message}" if item.code else (item.message or "")
         table.add_row(item.data_row_id, item.global_key or "", item.status.value, str(item.annotations), why)
-    Console().print(table)
+    console().print(table)

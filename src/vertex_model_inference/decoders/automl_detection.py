@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vertex_model_inference.decoders.base import Fit, clip, fit_of, parse, refuse, sure, unit
+from vertex_model_inference.decoders.base import Fit, clip, fit_of, parse, refuse, size_of, unit
 from vertex_model_inference.findings import FoundBox
 from vertex_model_inference.rows import DataRow
 
@@ -67,7 +67,7 @@ class AutomlDetection:
             refuse(self.name, row, f"it has {lengths}, which must be as many")
         if not boxes:
             return ()
-        width, height = sure(row, self.name)
+        width, height = size_of(row, self.name)
         found = []
         for label, c, box in zip(labels, confidences, boxes, strict=True):
             if type(box) is _Corners:

@@ -11,7 +11,7 @@ from vertex_model_inference.errors import DecodeError
 from vertex_model_inference.findings import Finding
 from vertex_model_inference.rows import DataRow
 
-__all__ = ["Decoder", "Fit", "class_name", "clip", "fit_of", "parse", "refuse", "shortened", "sure", "unit"]
+__all__ = ["Decoder", "Fit", "class_name", "clip", "fit_of", "parse", "refuse", "shortened", "size_of", "unit"]
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def parse(decoder: msgspec.json.Decoder[T], prediction: bytes, name: str, row: D
         refuse(name, row, f"{error}; it begins {shortened(prediction)}", hint)
 
 
-def sure(row: DataRow, name: str) -> tuple[int, int]:
+def size_of(row: DataRow, name: str) -> tuple[int, int]:
     """Width and height of the row in pixels, which relative coordinates need.
 
     Raises:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from vertex_model_inference.decoders.base import Fit, class_name, clip, fit_of, parse, refuse, sure, unit
+from vertex_model_inference.decoders.base import Fit, class_name, clip, fit_of, parse, refuse, size_of, unit
 from vertex_model_inference.errors import UnknownOutputError
 from vertex_model_inference.findings import FoundBox
 from vertex_model_inference.rows import DataRow
@@ -100,7 +100,7 @@ class BoxesArrays:
             if not 0 <= answer.num_detections <= count:
                 refuse(self.name, row, f"num_detections is {answer.num_detections:g}, but there are {count} boxes")
             count = int(answer.num_detections)
-        scale_x, scale_y = sure(row, self.name) if relative and count else (1, 1)
+        scale_x, scale_y = size_of(row, self.name) if relative and count else (1, 1)
         found = []
         for index in range(count):
             where = f"boxes[{index}]"

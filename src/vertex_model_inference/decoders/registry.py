@@ -88,7 +88,7 @@ def by_name(name: str, class_names: Sequence[str] = ()) -> Decoder:
     except Exception as error:
         raise UnknownOutputError(
             f"The decoder {name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}.",
-            hint="It must be a class that takes the class names; see docs/decoders.md.",
+            hint="It must be a class that takes one argument, the sequence of class names.",
             decoder=name,
         ) from error
     if not callable(getattr(made, "decode", None)):
@@ -203,7 +203,7 @@ def _by_metadata(option: ModelOption) -> str | None:
         return None
     label = model.labels.get(LABEL) or model.labels.get(LABEL.replace("-", "_"))
     if label:
-        return label.replace("_", ":")
+        return label.replace("_", ":") if label.startswith("boxes-arrays_") else label
     for uri in (model.prediction_schema_uri, model.metadata_schema_uri):
         # A custom model may point at schemas of its own, which say nothing to us.
         if model.automl or uri.startswith("gs://google-cloud-aiplatform/"):

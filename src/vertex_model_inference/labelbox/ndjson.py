@@ -24,7 +24,7 @@ _PRODUCT = uuid.UUID("8f0b8d0e-5f6f-5d8c-9a1b-6c1f5f0f7d21")
 """Namespace of our uuids. Never change it: the same prediction would get another identity, and be uploaded twice."""
 
 _ENCODER = msgspec.json.Encoder()
-"""Quicker than orjson on lines as short as these (``bench/convert.py``: 280,000 against 180,000 rows a second)."""
+"""With orjson.dumps in its place all of ``bench/convert.py`` took 1.5 times as long: it suits larger values."""
 
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 

@@ -86,13 +86,13 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
             if len(waiting) >= GROUPS_IN_FLIGHT:
                 counts += waiting.popleft()()
             waiting.append(runner.group(context, progress, group))
-    except VmiError as caught:
-        error = caught
+    except Exception as caught:  # noqa: BLE001  # see _ours
+        error = _ours(caught, context.spec.run_id)
     while waiting:
         try:
             counts += waiting.popleft()()
-        except VmiError as caught:
-            error = error or caught
+        except Exception as caught:  # noqa: BLE001  # see _ours
+            error = error or _ours(caught, context.spec.run_id)
     return end(runner, context, progress, counts, error)
 
 
@@ -168,7 +168,8 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
     except StorageError:
         # Where outcomes cannot be written, none may be claimed: the run fails and says so.
         raise
-    except VmiError as error:
+    except Exception as caught:  # noqa: BLE001  # see _ours
+        error = _ours(caught, context.spec.run_id)
         log.warning("group stopped", run_id=context.spec.run_id, group=group.number, at=at, cause=str(error))
         ending = (at, error.error_code, str(error), error.retryable)
         for shard in open_shards:
@@ -224,6 +225,21 @@ class _timed:  # noqa: N801  # reads as a function where it is used
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self._progress.settle(self._step, self.rows, time.monotonic() - self._start)
+
+
+def _ours(caught: Exception, run_id: str) -> VmiError:
+    """An error that can be told to people; what nobody foresaw is logged whole and told by its type."""
+    if isinstance(caught, VmiError):
+        return caught
+    if type(caught).__module__.partition(".")[0] == "dbos":
+        raise caught  # the engine's own signals
+    log.error("a step failed unexpectedly", run_id=run_id, exc_info=caught)
+    return VmiError(
+        f"A step failed unexpectedly ({type(caught).__name__}); this is a fault of ours.",
+        code="internal",
+        hint="The log of the process has the details.",
+        retryable=True,
+    )
 
 
 def _words(error: VmiError | None) -> tuple[str, str] | None:

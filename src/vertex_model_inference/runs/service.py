@@ -115,9 +115,16 @@ class RunService:
             config["system_database_engine"] = self._engine
         DBOS(config=config)
         self._dbos = DBOS
-        if self._run_workflow is None:
-            self._run_workflow = DBOS.workflow(name="run", max_recovery_attempts=_RECOVERIES)(self._work)
-            self._group_workflow = DBOS.workflow(name="group", max_recovery_attempts=_RECOVERIES)(self._work_group)
+
+        # DBOS wants plain functions: it marks them.
+        def run(raw: str) -> Finished:
+            return self._work(raw)
+
+        def group(raw: str, number: int, shards: list[int]) -> Counts:
+            return self._work_group(raw, number, shards)
+
+        self._run_workflow = DBOS.workflow(name="run", max_recovery_attempts=_RECOVERIES)(run)
+        self._group_workflow = DBOS.workflow(name="group", max_recovery_attempts=_RECOVERIES)(group)
         DBOS.listen_queues([_QUEUE] if self._role == "serve" else [])
         DBOS.launch()
         DBOS.register_queue(_QUEUE, worker_concurrency=_RUNS_AT_ONCE, polling_interval_sec=0.1)
@@ -128,7 +135,7 @@ class RunService:
         if self._adopter is not None:
             self._adopter.join(10)
         if self._dbos is not None:
-            self._dbos.destroy()
+            self._dbos.destroy(destroy_registry=True)
         if self._engine is not None:
             self._engine.dispose()
         if self._executor is not None:

@@ -107,21 +107,25 @@ def boxes_of(ontology: Ontology) -> tuple[BoxFeature, ...]:
 def options_of(ontology: Ontology) -> tuple[OptionFeature, ...]:
     """The options of all top-level radios and checklists."""
     twice = _top_level_twice(ontology)
-    return tuple(
-        OptionFeature(
-            name=option.name,
-            label=option.label,
-            feature_schema_id=option.feature_schema_id,
-            by_id=option.name in _twice([other.name for other in question.options]),
-            question=question.name,
-            question_id=question.feature_schema_id,
-            question_by_id=question.name in twice,
-            multiple=question.kind == "checklist",
-        )
-        for question in ontology.classifications
-        if question.kind in {"radio", "checklist"}
-        for option in question.options
-    )
+    found = []
+    for question in ontology.classifications:
+        if question.kind not in {"radio", "checklist"}:
+            continue
+        options_twice = _twice([option.name for option in question.options])
+        found += [
+            OptionFeature(
+                name=option.name,
+                label=option.label,
+                feature_schema_id=option.feature_schema_id,
+                by_id=option.name in options_twice,
+                question=question.name,
+                question_id=question.feature_schema_id,
+                question_by_id=question.name in twice,
+                multiple=question.kind == "checklist",
+            )
+            for option in question.options
+        ]
+    return tuple(found)
 
 
 def texts_of(ontology: Ontology) -> tuple[TextFeature, ...]:

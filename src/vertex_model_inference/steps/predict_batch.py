@@ -68,7 +68,7 @@ class _Said(msgspec.Struct):
     """A line as spooled for its shard: a prediction, or a message."""
 
     data_row_id: str
-    prediction: msgspec.Raw | None = None
+    prediction: msgspec.Raw = msgspec.Raw(b"null")
     error: str | None = None
 
 
@@ -276,7 +276,7 @@ def _settle(context: Context, shard: int, spool: IO[bytes], job: BatchJob, unrea
     for staged in read_structs(context, context.files.shard("staged", shard), Staged):
         row = rows[staged.data_row_id]
         lines = said.get(row.id, [])
-        predictions = {bytes(item.prediction) for item in lines if item.prediction is not None}
+        predictions = {bytes(item.prediction) for item in lines if item.error is None}
         if len(predictions) == 1:
             answers.append(Answer(data_row_id=row.id, prediction=msgspec.Raw(predictions.pop())))
         elif predictions:

@@ -76,7 +76,7 @@ class Catalog:
                 project=settings.project,
                 region=settings.region,
                 endpoint=settings.vertex_url,
-                credentials=GoogleAuth(settings.google_token).credentials,
+                headers=GoogleAuth(settings.google_token).headers,
             )
         return cls(settings, registry, batch_problem)
 
@@ -116,6 +116,10 @@ class Catalog:
                 if self._kept is None:
                     self._changed.wait_for(lambda: self._tried > 0 or self._stopping, wait_s)
             return self._options
+
+    def known(self, name: str) -> ModelOption | None:
+        """The option of that name among those at hand; never waits, never asks."""
+        return self._options.find(name)
 
     def find(self, name: str, wait_s: float = RECHECK_S) -> ModelOption | None:
         """The option of that name; a name that is not known is looked for once more in the registry, if that was not

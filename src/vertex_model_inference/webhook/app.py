@@ -19,10 +19,11 @@ import structlog
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vertex_model_inference import __version__
 from vertex_model_inference.errors import (
@@ -149,8 +150,8 @@ def create_app(
         exception_handlers={
             VmiError: _explained,
             HTTPException: _http_error,
-            Exception: _unexpected,
         },
+        middleware=[Middleware(_Shield)],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
@@ -172,6 +173,30 @@ class _Slashes:
         await self._app(scope, receive, send)
 
 
+class _Shield:
+    """Answers what no handler expected. Starlette's own would raise it again, and the server would hang up on it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:  # the last line of defence, and the log has it all
+            log.exception("a call failed unexpectedly")
+            if scope["type"] != "http" or started:
+                raise
+            hint = "The server's log has the cause."
+            await _refusal(500, "internal", "Something went wrong in this server.", hint)(scope, receive, send)
+
+
 class _Handlers:
     def __init__(self, settings: Settings, catalog: Catalog, runs: Runs, lookup: Lookup) -> None:
         self._secret = settings.webhook_secret
@@ -179,6 +204,7 @@ class _Handlers:
         self._catalog = catalog
         self._runs = runs
         self._lookup = lookup
+        self._starting: dict[Call, asyncio.Task[tuple[str, bool]]] = {}
 
     async def models(self, request: Request) -> Response:
         """The menu: option -> an object that Labelbox ignores."""
@@ -190,7 +216,9 @@ class _Handlers:
     async def model_run(self, request: Request) -> Response:
         """Start or join a run."""
         call = parse_call(await self._body(request))
-        option = await to_thread.run_sync(self._catalog.find, call.model_type)
+        option = self._catalog.known(call.model_type)
+        if option is None:
+            option = await to_thread.run_sync(self._catalog.find, call.model_type)
         if option is None:
             raise unknown_option(call.model_type, self._catalog.options(0.0).names)
         if await self._lookup(call.model_run_id) is False:
@@ -199,16 +227,35 @@ class _Handlers:
                 code="unknown_model_run",
                 hint="Check that LABELBOX_API_KEY belongs to the organization of the model run.",
             )
-        started = await to_thread.run_sync(self._start, call, option)
-        log.info("run started", run=started.run_id, joined=started.joined, model_run=call.model_run_id)
-        return _json({"runId": started.run_id, "joined": started.joined})
+        run_id, joined = await self._start(call, option)
+        log.info("joined a run" if joined else "started a run", run=run_id, model_run=call.model_run_id)
+        return _json({"runId": run_id, "joined": joined})
 
     async def healthz(self, _: Request) -> Response:
         """That the process answers; says nothing about what it is connected to, anyone may ask."""
         return _json({"status": "ok", "version": __version__})
 
-    def _start(self, call: Call, option: ModelOption) -> Any:
-        return self._runs.start_run(call.model_run_id, option, model_id=call.model_id)
+    async def _start(self, call: Call, option: ModelOption) -> tuple[str, bool]:
+        """Start or join the run. A call that comes while the same call is being served shares its answer: a burst of
+        deliveries costs the engine one question.
+        """
+        task = self._starting.get(call)
+        mine = task is None
+        if task is None:
+            task = asyncio.create_task(to_thread.run_sync(self._start_now, call, option))
+            self._starting[call] = task
+            task.add_done_callback(lambda done: self._started(call, done))
+        run_id, joined = await asyncio.shield(task)  # a caller that hangs up must not take the others along
+        return run_id, joined or not mine
+
+    def _started(self, call: Call, task: asyncio.Task[tuple[str, bool]]) -> None:
+        del self._starting[call]
+        if not task.cancelled():
+            task.exception()  # seen: those who wait for it raise it
+
+    def _start_now(self, call: Call, option: ModelOption) -> tuple[str, bool]:
+        started = self._runs.start_run(call.model_run_id, option, model_id=call.model_id)
+        return started.run_id, started.joined
 
     async def _body(self, request: Request) -> bytes:
         """The raw body, within the limit and signed.
@@ -284,8 +331,3 @@ async def _http_error(request: Request, error: Exception) -> Response:
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     return response
-
-
-async def _unexpected(_: Request, error: Exception) -> Response:
-    log.error("a call failed unexpectedly", exc_info=error)
-    return _refusal(500, "internal", "Something went wrong in this server.", "The server's log has the cause.")

@@ -195,17 +195,23 @@ class Vertex:
         return good, bad
 
 
-@pytest.fixture(scope="module")
-def vertex(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vertex]:
-    with serving(tmp_path_factory.mktemp("state")) as config:
-        made = Vertex(config)
-        try:
-            made.settings(pending_s=0.02)
-            yield made
-        finally:
-            made.close()
+@contextlib.contextmanager
+def connected(config: SandboxConfig) -> Iterator[Vertex]:
+    """The clients, closed at the end."""
+    made = Vertex(config)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture
-def restartable(tmp_path: Path) -> Callable[[], contextlib.AbstractContextManager[SandboxConfig]]:
-    return lambda: serving(tmp_path / "state")
+def connect() -> Callable[[SandboxConfig], contextlib.AbstractContextManager[Vertex]]:
+    return connected
+
+
+@pytest.fixture(scope="module")
+def vertex(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vertex]:
+    with serving(tmp_path_factory.mktemp("state")) as config, connected(config) as made:
+        made.settings(pending_s=0.02)
+        yield made

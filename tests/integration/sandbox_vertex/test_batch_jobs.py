@@ -81,15 +81,18 @@ def test_naming_styles(vertex: Any, container: Any, style: str) -> None:
         job = vertex.wait(vertex.job(vertex.upload(container.url), [uri], **KEY).name)
     finally:
         vertex.settings(naming=None, output_files=3)
-    assert vertex.names(job.output_info.gcs_output_directory) == {
-        "automl": ["errors_00001.jsonl", "predictions_00001.jsonl", "predictions_00002.jsonl"],
-        "proto": ["errors_0001.jsonl", "predictions_0001.jsonl", "predictions_0002.jsonl"],
-        "custom": [
-            "prediction.errors_stats-00000-of-00001",
-            "prediction.results-00000-of-00002",
-            "prediction.results-00001-of-00002",
-        ],
-    }[style]
+    assert (
+        vertex.names(job.output_info.gcs_output_directory)
+        == {
+            "automl": ["errors_00001.jsonl", "predictions_00001.jsonl", "predictions_00002.jsonl"],
+            "proto": ["errors_0001.jsonl", "predictions_0001.jsonl", "predictions_0002.jsonl"],
+            "custom": [
+                "prediction.errors_stats-00000-of-00001",
+                "prediction.results-00000-of-00002",
+                "prediction.results-00001-of-00002",
+            ],
+        }[style]
+    )
     good, bad = vertex.output(job)
     assert len(good) == 20
     assert len(bad) == 1
@@ -105,9 +108,7 @@ def test_automl_formats(vertex: Any, container: Any) -> None:
     wrong = [{"content": "gs://vmi-sandbox/a.pdf", "mimeType": "application/pdf"}, {"text": "a"}]
     broken = {"content": "gs://vmi-sandbox/broken.png", "mimeType": "image/png"}
     uri = vertex.put("in/automl.jsonl", jsonl([*instances, *wrong, broken]))
-    job = vertex.wait(
-        vertex.job(model, [uri], model_parameters={"confidenceThreshold": 0.1, "maxPredictions": 1}).name
-    )
+    job = vertex.wait(vertex.job(model, [uri], model_parameters={"confidenceThreshold": 0.1, "maxPredictions": 1}).name)
     good, bad = vertex.output(job)
     assert sorted(parsed(good), key=lambda row: str(row["instance"]["content"])) == [
         {"instance": instance, "prediction": {"ids": ["2"], "displayNames": ["dog"], "confidences": [0.75]}}
@@ -152,9 +153,7 @@ def test_wildcards_and_several_inputs(vertex: Any, container: Any) -> None:
     for i in range(3):
         vertex.put(f"wild/part-{i}.jsonl", jsonl([{"id": f"{i}", "text": "x"}]))
     one = vertex.put("in/one.jsonl", jsonl([{"id": "one", "text": "x"}]))
-    job = vertex.wait(
-        vertex.job(vertex.upload(container.url), ["gs://vmi-sandbox/wild/*.jsonl", one], **KEY).name
-    )
+    job = vertex.wait(vertex.job(vertex.upload(container.url), ["gs://vmi-sandbox/wild/*.jsonl", one], **KEY).name)
     assert {row["key"] for row in parsed(vertex.output(job)[0])} == {"0", "1", "2", "one"}
 
 

@@ -24,9 +24,7 @@ from vertex_model_inference.sandbox.child import run_in_thread
 from vertex_model_inference.sandbox.config import SandboxConfig
 from vertex_model_inference.sandbox.storage.app import create_app as create_storage
 
-from .conftest import Vertex
-
-CONTAINER = '''
+CONTAINER = """
 import json, os, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Handler(BaseHTTPRequestHandler):
@@ -46,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
 server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["AIP_HTTP_PORT"])), Handler)
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 server.serve_forever()
-'''
+"""
 
 
 def bound() -> socket.socket:
@@ -73,7 +71,7 @@ def vertex_process(config: SandboxConfig, path: str) -> Iterator[subprocess.Pope
     assert child.stdin is not None
     assert child.stdout is not None
     try:
-        child.stdin.write(msgspec.json.encode(config) + b"\n")
+        child.stdin.write(msgspec.json.encode(config, enc_hook=str) + b"\n")
         child.stdin.flush()
         assert child.stdout.readline() == b"listening\n"
         yield child
@@ -93,15 +91,6 @@ def config(tmp_path: Path) -> Iterator[SandboxConfig]:
         )
         with run_in_thread(create_storage(made), storage):
             yield made
-
-
-@contextlib.contextmanager
-def client(config: SandboxConfig) -> Iterator[Vertex]:
-    made = Vertex(config)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 def until_gone(pid: int) -> None:
@@ -141,8 +130,8 @@ def path(tmp_path: Path) -> str:
     return f"{extra}{os.pathsep}{source}"
 
 
-def test_kill_and_restart(config: SandboxConfig, container: Any, path: str) -> None:
-    with vertex_process(config, path) as child, client(config) as vertex:
+def test_kill_and_restart(config: SandboxConfig, connect: Any, container: Any, path: str) -> None:
+    with vertex_process(config, path) as child, connect(config) as vertex:
         vertex.settings(pending_s=0.02, running_s=0.3, seed=7)
         vertex.mischief(job_display_name="later", stuck="PENDING")
         model = vertex.upload(container.url, "kept", labels={"a": "b"})
@@ -155,7 +144,7 @@ def test_kill_and_restart(config: SandboxConfig, container: Any, path: str) -> N
         vertex.wait(stuck, {"PENDING"})
         child.send_signal(signal.SIGKILL)
         child.wait(10)
-    with vertex_process(config, path), client(config) as vertex:
+    with vertex_process(config, path), connect(config) as vertex:
         assert vertex.models.get_model(name=model).labels == {"a": "b"}
         assert vertex.http.get("/_sandbox/settings").json()["seed"] == 7
         job = vertex.wait(running)
@@ -169,9 +158,9 @@ def test_kill_and_restart(config: SandboxConfig, container: Any, path: str) -> N
         assert vertex.wait(stuck).state == v1.JobState.JOB_STATE_CANCELLED
 
 
-def test_started_containers(config: SandboxConfig, path: str) -> None:
+def test_started_containers(config: SandboxConfig, connect: Any, path: str) -> None:
     pids = []
-    with vertex_process(config, path) as child, client(config) as vertex:
+    with vertex_process(config, path) as child, connect(config) as vertex:
         model = vertex.models.upload_model(
             parent="projects/sandbox/locations/us-central1",
             model={
@@ -201,7 +190,7 @@ def test_started_containers(config: SandboxConfig, path: str) -> None:
         child.send_signal(signal.SIGKILL)
         child.wait(10)
     until_gone(pids[0])
-    with vertex_process(config, path), client(config) as vertex:
+    with vertex_process(config, path), connect(config) as vertex:
         job = vertex.wait(vertex.job(model.model, [uri]).name)
         pids.append(json.loads(vertex.output(job)[0][0])["prediction"]["pid"])
         answer = vertex.http.post(

@@ -94,7 +94,7 @@ def test_what_is_taken_can_be_exported(value: dict[str, Any]) -> None:
     form = export_form.annotation_of(
         row, checked.kind, checked.feature, ASSET, "f" * 25, scored=True, mask_url="http://m", ends={}
     )
-    place = export_form.place_of(checked.kind, row, ASSET)
+    place = export_form.place_of(checked.kind, row)
     kind, text = label_form.assemble([(place, orjson.dumps(form).decode())])
     found = json.loads(text)
     assert kind == "Default"

@@ -198,6 +198,8 @@ BAD: list[tuple[str, Any]] = [
     ("MediaTypeMismatch", row("img", name="ner", location={"start": 0, "end": 1})),
     ("MediaTypeMismatch", row("img", name="box", segments=SEGMENTS)),
     ("MediaTypeMismatch", row("vid", name="poly", polygon=TRIANGLE)),
+    ("MediaTypeMismatch", row("img", name="q", answer={"name": "a"}, frames=[{"start": 1, "end": 1}])),
+    ("MediaTypeMismatch", row("txt", name="note", answer=[{"value": "hi", "frames": [{"start": 1, "end": 2}]}])),
     ("UnknownAnnotationKind", row(foo=1)),
     ("UnknownAnnotationKind", row(name="box", bbox=BOX, polygon=TRIANGLE)),
     ("UnknownAnnotationKind", row(name="box", cuboid={})),

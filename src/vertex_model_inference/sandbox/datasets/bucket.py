@@ -23,17 +23,18 @@ class SeedRecord(msgspec.Struct, kw_only=True):
     """How far a data set has come in this sandbox, so that seeding again goes on instead of starting over.
 
     Attributes:
-        dataset_id: Labelbox's dataset; likewise ``ontology_id``, ``project_id`` and ``model_id``.
+        dataset_id: Labelbox's dataset; likewise ``ontology_id``, ``project_id`` and ``model_id``;
+            empty until they are made.
         created: The first so many rows of the seeding order are data rows.
         batched: ... are in the project. ``labelled``: ... have their labels there.
         runs: How many model runs were made.
         labels_run_id: A model run that has all labelled rows with their labels; empty when there is none.
     """
 
-    dataset_id: str
-    ontology_id: str
-    project_id: str
-    model_id: str
+    dataset_id: str = ""
+    ontology_id: str = ""
+    project_id: str = ""
+    model_id: str = ""
     created: int = 0
     batched: int = 0
     labelled: int = 0

@@ -6,6 +6,8 @@ kept in the bucket (``seeds/NAME.json``), so an interrupted seeding goes on wher
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -63,13 +65,30 @@ def _slices(rows: list[SeedRow], start: int) -> Iterator[tuple[list[SeedRow], in
         yield part, first + len(part)
 
 
+def _sdk_errors() -> tuple[type[Exception], ...]:
+    """Every error that the SDK defines: not all of them derive from its LabelboxError."""
+    from lbox import exceptions
+
+    return tuple(c for c in vars(exceptions).values() if isinstance(c, type) and issubclass(c, Exception))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the SDK from warning of "errors" where an unknown global key is the expected answer."""
+    logger = logging.getLogger("labelbox.client")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _attach(what: str, call: Callable[..., Any], **arguments: Any) -> None:
     """One of the SDK's calls that wait for a task of the model run."""
-    from lbox.exceptions import LabelboxError as SdkError
-
     try:
         call(**arguments)
-    except SdkError:
+    except _sdk_errors():
         raise
     except Exception as error:  # noqa: BLE001  # the SDK raises a bare Exception when such a task fails
         raise LabelboxError(f"The {what} could not be put into the model run: {error}") from None
@@ -122,32 +141,48 @@ class _Seeder:
         self.bucket.save(self.material.name, record)
 
     def _record(self) -> SeedRecord:
-        """The data set's Labelbox objects: those that were made before, else new ones."""
+        """The data set's Labelbox objects: those that were made before, and new ones for those that are missing."""
         from labelbox.schema.media_type import MediaType as LabelboxMediaType
-        from lbox.exceptions import ResourceNotFoundError
 
         name = self.material.name
-        record = self.bucket.load(name)
-        if record is not None:
-            try:
-                self.client.get_dataset(record.dataset_id)
-                self.client.get_project(record.project_id)
-                self.client.get_model(record.model_id)
-            except ResourceNotFoundError:
-                self.tell("What was seeded before has been deleted; starting over.")
-            else:
-                return record
+        record = self.bucket.load(name) or SeedRecord()
+        if not self._exist(record):
+            self.tell("What was seeded before has been deleted; starting over.")
+            record = SeedRecord()
         media_type = LabelboxMediaType.Image if self.material.media_type is MediaType.IMAGE else LabelboxMediaType.Text
-        ontology = self.client.create_ontology(name, self.material.ontology(), media_type=media_type)
-        dataset = self.client.create_dataset(name=name)
-        project = self.client.create_project(name=name, media_type=media_type)
-        project.connect_ontology(ontology)
-        model = self.client.create_model(name=name, ontology_id=ontology.uid)
-        record = SeedRecord(
-            dataset_id=dataset.uid, ontology_id=ontology.uid, project_id=project.uid, model_id=model.uid
-        )
-        self._save(record)
+        # Kept one by one: an interrupted seeding leaves nothing behind that the next would make again.
+        if not record.ontology_id:
+            ontology = self.client.create_ontology(name, self.material.ontology(), media_type=media_type)
+            record.ontology_id = ontology.uid
+            self._save(record)
+        if not record.dataset_id:
+            record.dataset_id = self.client.create_dataset(name=name).uid
+            self._save(record)
+        if not record.project_id:
+            record.project_id = self.client.create_project(name=name, media_type=media_type).uid
+            self._save(record)
+        if not record.model_id:
+            project = self.client.get_project(record.project_id)
+            project.connect_ontology(self.client.get_ontology(record.ontology_id))
+            record.model_id = self.client.create_model(name=name, ontology_id=record.ontology_id).uid
+            self._save(record)
         return record
+
+    def _exist(self, record: SeedRecord) -> bool:
+        from lbox.exceptions import ResourceNotFoundError
+
+        try:
+            for get, uid in (
+                (self.client.get_ontology, record.ontology_id),
+                (self.client.get_dataset, record.dataset_id),
+                (self.client.get_project, record.project_id),
+                (self.client.get_model, record.model_id),
+            ):
+                if uid:
+                    get(uid)
+        except ResourceNotFoundError:
+            return False
+        return True
 
     def _object(self, row: SeedRow) -> str:
         return f"datasets/{self.material.name}/{row.key}.{row.mime_type.rpartition('/')[2]}"
@@ -162,7 +197,8 @@ class _Seeder:
             self.bucket.put({self._object(row): (row.data, row.mime_type) for row in part if row.data is not None})
             keys = [row.key for row in part]
             # Rows of an interrupted or deleted seeding are there already; a global key exists once.
-            known = self.client.get_data_row_ids_for_global_keys(keys)
+            with _quiet():
+                known = self.client.get_data_row_ids_for_global_keys(keys)
             missing = {error["global_key"] for error in known["errors"]}
             items = [
                 {
@@ -260,8 +296,6 @@ def seed(material: Material, target: Target, *, rows: int | None = None, tell: T
         RequestError: ``rows`` is less than 1 or more than there are.
         LabelboxError, StorageError, VertexError: A server refused.
     """
-    from lbox.exceptions import LabelboxError as SdkError
-
     target.check()
     everything = material.rows()
     wanted = rows if rows is not None else material.default_rows or len(everything)
@@ -269,5 +303,5 @@ def seed(material: Material, target: Target, *, rows: int | None = None, tell: T
         raise RequestError(f"{wanted} rows of {material.name} were asked for; there are 1 to {len(everything)}.")
     try:
         return _Seeder(material, target, tell).seed(everything[:wanted])
-    except SdkError as error:
+    except _sdk_errors() as error:
         raise LabelboxError(f"Labelbox refused while {material.name} was seeded: {error}") from None

@@ -144,7 +144,7 @@ class _Import:
         if kind is Kind.MASK:
             masks.append((feature_id, self.id, orjson.dumps(line.row["mask"]).decode()))
         assert line.uuid is not None
-        place = export_form.place_of(kind, line.row, asset)
+        place = export_form.place_of(kind, line.row)
         return Annotation(
             self.owner, asset.id, line.uuid.lower(), self.id, place, feature_id, orjson.dumps(form).decode()
         )

@@ -50,6 +50,8 @@ class Jobs:
     def close(self) -> None:
         """Stop after the current piece of each job; what is unfinished is resumed at the next start."""
         self._stopping.set()
+        with self._looked:
+            self._looked.notify_all()
         self._workers.shutdown(wait=True, cancel_futures=True)
         self._lookers.shutdown(wait=True, cancel_futures=True)
 
@@ -126,7 +128,7 @@ class Jobs:
                 return True
             with self._looked:
                 left = end - time.monotonic()
-                if left <= 0 or not self._busy:
+                if left <= 0 or not self._busy or self._stopping.is_set():
                     break
                 self._looked.wait(min(left, 1.0))
         return done()

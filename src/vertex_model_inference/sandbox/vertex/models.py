@@ -31,7 +31,8 @@ __all__ = ["Models", "automl_kind"]
 KIND = "model"
 _TYPE = "type.googleapis.com/google.cloud.aiplatform.v1."
 _FILTERS = ("name", "model", "displayName", "labels", "createTime", "updateTime", "baseModelName")
-_PATCHABLE = {"displayName", "description", "labels", "versionDescription", "metadata", "explanationSpec"}
+_BASE = {"displayName", "description", "labels"}  # the same for all versions
+_OF_VERSION = {"versionDescription", "metadata", "explanationSpec"}
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]\Z")
 _AUTOML = re.compile(r".*/schema/model/metadata/automl_(\w+?)_\d+\.\d+\.\d+\.yaml\Z")
 
@@ -181,7 +182,7 @@ class Models:
     async def patch(self, call: Call) -> dict[str, Any]:
         """``models.patch`` with an update mask."""
         changes = parse(t.Model, decode_body(call.body), "model")
-        model = self.version(call.parent, call.ids["id"], call.ids.get("version"))
+        wanted = self.version(call.parent, call.ids["id"], call.ids.get("version"))["versionId"]
         mask = [
             re.sub(r"_(\w)", lambda match: match[1].upper(), part)
             for part in (call.query.get("updateMask") or call.query.get("update_mask") or "").split(",")
@@ -189,19 +190,24 @@ class Models:
         ]
         if not mask:
             raise invalid("Required field is not set: update_mask.")
-        for field in mask:
-            if field not in _PATCHABLE:
-                raise invalid(f"Invalid update_mask: {field!r} cannot be updated.")
-            if field in changes:
-                model[field] = changes[field]
-            else:
-                model.pop(field, None)
-        _check(model)
-        model["updateTime"] = model["versionUpdateTime"] = now()
         doc = self._doc(call.parent, call.ids["id"])
-        doc["versions"][model["versionId"]] = model
+        moment = now()
+        for field in mask:
+            if field not in _BASE | _OF_VERSION:
+                raise invalid(f"Invalid update_mask: {field!r} cannot be updated.")
+            if field in _BASE and "version" in call.ids:
+                raise invalid(f"Invalid update_mask: {field!r} belongs to the model; name it without a version.")
+        for id_, version in doc["versions"].items():
+            for field in _BASE.intersection(mask) | (_OF_VERSION.intersection(mask) if id_ == wanted else set()):
+                version.pop(field, None)
+                if field in changes:
+                    version[field] = changes[field]
+            _check(version)
+            version["updateTime"] = moment
+        doc["versions"][wanted]["versionUpdateTime"] = moment
         self.store.put(KIND, call.parent, call.ids["id"], doc)
-        return model
+        patched: dict[str, Any] = doc["versions"][wanted]
+        return patched
 
     async def delete(self, call: Call) -> dict[str, Any]:
         """``models.delete``: refused while a version is deployed."""

@@ -21,6 +21,7 @@ from vertex_model_inference.sandbox.vertex.work import Result, Work
 __all__ = ["ENDED", "KIND", "Record", "Runner"]
 
 KIND = "job"
+_GEMINI_BATCH = 8  # requests hold whole pictures while they wait for the reader
 ENDED = frozenset(
     f"JOB_STATE_{word}" for word in ("SUCCEEDED", "FAILED", "CANCELLED", "PARTIALLY_SUCCEEDED", "EXPIRED")
 )
@@ -213,7 +214,11 @@ class Runner:
         work = await self.work(record)
         settings = record.plan.settings
         stop_after = record.plan.mischief.stop_after if record.plan.mischief else None
-        size = int(record.job.get("manualBatchTuningParameters", {}).get("batchSize") or settings.batch_size)
+        size = (
+            _GEMINI_BATCH
+            if record.style == "gemini"
+            else int(record.job.get("manualBatchTuningParameters", {}).get("batchSize") or settings.batch_size)
+        )
         flying: set[asyncio.Task[list[Result]]] = set()
         batch: list[Any] = []
         saved = time.monotonic()

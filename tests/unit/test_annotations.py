@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import msgspec
+
+from vertex_model_inference.annotations import Annotation, Answer, Box, Checklist, FreeText, Radio
+
+ID = "c" * 25
+
+
+def test_annotations_survive_a_file() -> None:
+    nested = Radio("more", ID, Answer("yes", ID, 0.0, classifications=(FreeText("why", ID, "because"),)))
+    made: list[Annotation] = [
+        Radio("q", ID, Answer("a", ID, 0.5, classifications=(nested,)), by_id=True),
+        Checklist("q", ID, (Answer("a", ID), Answer("b", ID, 0.0))),
+        FreeText("t", ID, "x", 0.0),
+        Box("b", ID, 1.5, 2, 3, 4, 0.0, (nested,)),
+    ]
+    assert msgspec.json.decode(msgspec.json.encode(made), type=list[Annotation]) == made
+
+
+def test_the_confidence_of_a_question_is_that_of_its_answers() -> None:
+    assert Radio("q", ID, Answer("a", ID, 0.0)).confidence == 0.0
+    assert Checklist("q", ID, (Answer("a", ID, 0.2), Answer("b", ID, 0.7))).confidence == 0.7
+    assert Checklist("q", ID, (Answer("a", ID, 0.2), Answer("b", ID))).confidence is None
