@@ -64,10 +64,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    do_GET = _answer
-    do_POST = _answer
+    do_GET = _answer  # noqa: N815  # the names that http.server calls
+    do_POST = _answer  # noqa: N815
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Keep quiet."""
 
 
@@ -99,9 +99,9 @@ def run_id(labelbox: Server) -> str:
     made: str = store.runs.create(model["id"], "run one", None)["id"]
     picture = io.BytesIO()
     Image.new("RGB", (200, 100), "navy").save(picture, "PNG")
+    urls = [store.files.url(store.files.add("p.png", picture.getvalue())) for _ in range(3)]
     with store.database.write() as c:
-        for i in range(3):
-            url = store.files.url(store.files.add("p.png", picture.getvalue()))
+        for i, url in enumerate(urls):
             facts = '{"width": 200, "height": 100, "mime_type": "image/png"}'
             c.execute(
                 "INSERT INTO data_rows(id, dataset_id, global_key, row_data, media_type, media_attributes, processed,"

@@ -93,9 +93,7 @@ def test_a_row_escapes_its_text_and_shows_both_sides(http: httpx2.Client, labelb
         assert re.findall(r'<span class="a">(\w)</span>', text) == ["a", "c"]
 
 
-def test_status_changes_are_seen_and_nothing_is_sent_twice(
-    http: httpx2.Client, labelbox: Server, run_id: str
-) -> None:
+def test_status_changes_are_seen_and_nothing_is_sent_twice(http: httpx2.Client, labelbox: Server, run_id: str) -> None:
     before = http.get(f"/runs/{run_id}/status.json").json()
     assert (before["running"], before["status"]) == (False, "")
     same = http.get(f"/runs/{run_id}/status.json", params={"stamp": before["stamp"]}).json()

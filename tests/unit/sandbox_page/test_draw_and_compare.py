@@ -75,7 +75,9 @@ def test_a_row_with_very_many_annotations_stays_bounded_and_says_so() -> None:
     assert sorted(drawing.undrawn.values()) == [3, 7]
 
 
-_SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.sampled_from(["label", "prediction"]), st.just("n")))
+_SPANS = st.lists(
+    st.tuples(st.integers(0, 30), st.integers(0, 30), st.sampled_from(["label", "prediction"]), st.just("n"))
+)
 
 
 @given(st.text(max_size=25), _SPANS)
