@@ -11,17 +11,17 @@ PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 _HEAD = """# Settings
 
-The environment comes first, then `.env`, then `vmi.toml` (`VMI_CONFIG` names another file), then the defaults. `vmi settings`
-shows what is in force and where each value came from, secrets masked. A name that does not exist, or two values that contradict
-each other, stop the start with a sentence that says what to change.
+The environment comes first, then `.env`, then `vmi.toml` (`VMI_CONFIG` names another file), then the defaults.
+`vmi settings` shows what is in force and where each value came from, secrets masked. A name that does not exist, or two
+values that contradict each other, stop the start with a sentence that says what to change.
 
 | variable | also read as | key in `vmi.toml` | default | meaning |
 |---|---|---|---|---|
 """
 
 _MODELS = """
-`VMI_DATABASE_URL` defaults to SQLite in the data folder. In production leave `VMI_GOOGLE_TOKEN` and `VMI_STORAGE_URL` out: application
-default credentials and Google's own addresses are used.
+`VMI_DATABASE_URL` defaults to SQLite in the data folder. In production leave `VMI_GOOGLE_TOKEN` and `VMI_STORAGE_URL`
+out: application default credentials and Google's own addresses are used.
 
 ## Models: `vmi.toml`
 
@@ -32,8 +32,8 @@ default credentials and Google's own addresses are used.
 """
 
 _TAIL = """
-An **instance template** says what the model is sent: field -> text with `{uri}`, `{b64}`, `{text}`, `{mime_type}`, `{url}`, `{key}`;
-dots nest. `instance = { "image.bytes" = "{b64}", "id" = "{key}" }` sends `{"image": {"bytes": "..."}, "id": "..."}`.
+An **instance template** says what the model is sent: field -> text with `{uri}`, `{b64}`, `{text}`, `{mime_type}`,
+`{url}`, `{key}`; dots nest. `instance = { "image.bytes" = "{b64}", "id" = "{key}" }` sends `{"image": {"bytes": "..."}, "id": "..."}`.
 """
 
 
