@@ -1,4 +1,4 @@
-"""docs/settings.md lists every setting as the code has it. ``python tests/unit/test_settings_page.py`` writes it anew."""
+"""docs/settings.md lists every setting as the code has it; running this file as a program writes it anew."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ out: application default credentials and Google's own addresses are used.
 
 _TAIL = """
 An **instance template** says what the model is sent: field -> text with `{uri}`, `{b64}`, `{text}`, `{mime_type}`,
-`{url}`, `{key}`; dots nest. `instance = { "image.bytes" = "{b64}", "id" = "{key}" }` sends `{"image": {"bytes": "..."}, "id": "..."}`.
+`{url}`, `{key}`; dots nest. `instance = { "image.bytes" = "{b64}", "id" = "{key}" }` sends
+`{"image": {"bytes": "..."}, "id": "..."}`.
 """
 
 

@@ -323,5 +323,6 @@ def run_url(context: Context) -> str:
     if not store.root.startswith("gs://"):
         return store.uri(folder)
     place = f"{store.root.removeprefix('gs://')}/{folder}"
-    storage = context.settings.storage_url
-    return f"{storage}/{place}/status.json" if storage else f"https://console.cloud.google.com/storage/browser/{place}"
+    if context.settings.storage_url:
+        return f"{context.settings.storage_url}/{place}/status.json"
+    return f"https://console.cloud.google.com/storage/browser/{place}"
