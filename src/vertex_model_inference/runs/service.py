@@ -130,7 +130,9 @@ class RunService:
         DBOS.register_queue(_QUEUE, worker_concurrency=_RUNS_AT_ONCE, polling_interval_sec=0.1)
 
     def stop(self) -> None:
-        """Let go: unfinished runs stay in the database for the next process."""
+        """Let go: unfinished runs stay in the database for the next process. A second call does nothing."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         if self._adopter is not None:
             self._adopter.join(10)
