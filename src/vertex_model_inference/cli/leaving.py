@@ -10,16 +10,15 @@ __all__ = ["leave"]
 
 
 def leave(code: int) -> None:
-    """End the process now if threads of unfinished steps would keep it; return otherwise.
+    """End the process now if there are threads that could keep it; return otherwise.
 
-    Python waits for such threads, and a step can be waiting for a job for as long as it likes. Leaving it is safe: a
-    run goes on from any moment, the next process does the step again.
+    Python waits for the threads of a pool, daemons or not, and a step can be waiting for a job for as long as it likes.
+    Leaving it is safe: a run goes on from any moment, the next process does the step again.
 
     Args:
         code: Exit code.
     """
-    here = threading.current_thread()
-    if any(thread is not here and not thread.daemon for thread in threading.enumerate()):
+    if threading.active_count() > 1:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
