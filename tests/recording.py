@@ -78,7 +78,9 @@ def recorder(target: str) -> Iterator[Recorder]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            yield Recorder(f"http://127.0.0.1:{urlsplit(f'//{server.server_address[0]!s}:{server.server_port}').port}", seen)
+            yield Recorder(
+                f"http://127.0.0.1:{urlsplit(f'//{server.server_address[0]!s}:{server.server_port}').port}", seen
+            )
         finally:
             server.shutdown()
             thread.join(10)

@@ -16,9 +16,9 @@ import httpx2
 import orjson
 import pytest
 from labelbox import Client
+from tests.recording import Recorder, recorder
 
 import vertex_model_inference.functions
-from tests.recording import Recorder, recorder
 from vertex_model_inference.outcomes import OutcomeStatus
 from vertex_model_inference.runs.progress import read_status
 from vertex_model_inference.runs.reading import outcomes_of
