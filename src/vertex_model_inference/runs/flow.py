@@ -98,7 +98,11 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
 
 def end(runner: Runner, context: Context, progress: Progress, counts: Counts, error: VmiError | None) -> Finished:
     """The run's last step: outcomes added up, Labelbox told, the status file closed."""
-    finished = runner.step("finish", finish, context, counts, _words(error))
+    try:
+        finished = runner.step("finish", finish, context, counts, _words(error))
+    except StorageError as unread:
+        # The outcomes cannot be read, so none may be claimed; but Labelbox must not show a run that goes on for ever.
+        finished = runner.step("fail", fail, context, counts, str(error or unread))
     progress.finish(RunState(finished.state), finished.counts, finished.message)
     return finished
 
@@ -286,6 +290,22 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
         log.warning("Labelbox not told of the end", run_id=context.spec.run_id, cause=str(untold))
         message = f"{message} Labelbox could not be told: {untold.message}"
     return Finished(state.value, counts, message)
+
+
+def fail(context: Context, counts: Counts, message: str) -> Finished:
+    """The last step of a run whose files cannot be read any more: tell Labelbox that it failed, and why.
+
+    Args:
+        context: The run.
+        counts: What the groups reported.
+        message: What is wrong.
+    """
+    metadata = {"vmi_run": context.spec.run_id, "vmi_run_url": run_url(context), "vmi_message": message}
+    try:
+        _last_word(context, RunState.FAILED, message, metadata)
+    except VmiError as untold:
+        log.warning("Labelbox not told of the end", run_id=context.spec.run_id, cause=str(untold))
+    return Finished(RunState.FAILED.value, counts, message)
 
 
 def _last_word(context: Context, state: RunState, trouble: str, metadata: dict[str, Any]) -> None:

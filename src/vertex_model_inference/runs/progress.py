@@ -71,7 +71,11 @@ class Progress:
             created_at=spec.created_at,
             steps={step: StepProgress() for step in STEPS},
         )
-        before = read_status(store, spec.run_id)
+        before = None
+        try:
+            before = read_status(store, spec.run_id)
+        except VmiError as error:
+            log.warning("status not read", run_id=spec.run_id, cause=str(error))
         if before is not None:
             # A run that goes on after a crash does not fall back to an earlier state.
             self.status.state = before.state if not before.state.ended else RunState.EXPORTING

@@ -3,8 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
 from tests.integration.fates.lab import Assets, Container, Lab
+
 from vertex_model_inference.sandbox.config import SandboxConfig
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx2
 import orjson
-
 from tests.integration.fates.lab import eventually
 
 __all__ = ["Server", "environment_of", "serving", "vmi"]

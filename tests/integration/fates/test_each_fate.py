@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-
 from tests.integration.fates.lab import Assets, Container, Done, Lab, Scene, picture, radio
 
 GOOD = [f"good-{n}" for n in range(12)]
@@ -30,7 +28,7 @@ SPECIAL = {
 PRIVATE = "http://10.1.2.3/private.png"
 
 FATES: dict[str, tuple[str, str | None, str | None]] = {
-    **{key: ("predicted", None, None) for key in GOOD},
+    **dict.fromkeys(GOOD, ("predicted", None, None)),
     "gone": ("failed", "assets", "asset_not_found"),
     "never-there": ("failed", "assets", "asset_not_found"),
     "forbidden": ("failed", "assets", "asset_forbidden"),
@@ -123,9 +121,7 @@ instance = { b64 = "{b64}", name = "{url}" }
 
 
 @pytest.fixture(scope="module")
-def story(
-    one_lab: Lab, assets: Assets, tmp_path_factory: pytest.TempPathFactory
-) -> Any:
+def story(one_lab: Lab, assets: Assets, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The run, done once; each test looks at one side of it."""
     lab = one_lab
     with Container.running() as container:

@@ -9,7 +9,6 @@ from typing import Any
 
 import labelbox as lb
 import pytest
-
 from tests.integration.fates.lab import Container, Lab, radio
 
 FATES: dict[str, tuple[str, str | None, str | None]] = {

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-
 from tests.integration.fates.lab import Assets, Container, Lab, picture, radio
 
 GOOD, EACH = 500, 125
@@ -23,7 +22,9 @@ BAD = {
     "unknown": ("failed", "match", "unmapped"),
     "nonsense": ("failed", "decode", "decode"),
 }
-TOML = '[models."thousand"]\ntask = "image-classification"\ninstance = { b64 = "{b64}", url = "{url}" }\nbatch_size = 8\n'
+TOML = (
+    '[models."thousand"]\ntask = "image-classification"\ninstance = { b64 = "{b64}", url = "{url}" }\nbatch_size = 8\n'
+)
 
 
 def answer(instance: dict[str, Any]) -> Any:
@@ -58,8 +59,8 @@ def test_a_thousand_bad_rows_among_fifteen_hundred(
             elif kind == "video":
                 rows[key] = f"{assets.url}/{key}.mp4"
             else:
-                body: bytes | int = {"gone": 404, "corrupt": b"never a picture"}.get(kind, picture(n, (9, 9)))
-                rows[key] = assets.put(f"{key}.png", body)
+                special: dict[str, bytes | int] = {"gone": 404, "corrupt": b"never a picture"}
+                rows[key] = assets.put(f"{key}.png", special.get(kind, picture(n, (9, 9))))
     inside = assets.put("inside.png", picture(0))
     mirrors = {row["row_data"]: inside for row in rows.values() if isinstance(row, dict)}
     lab.labelbox.put("/_sandbox/mirrors", json=mirrors).raise_for_status()

@@ -11,8 +11,8 @@ from typing import Any
 import labelbox as lb
 import pytest
 from PIL import Image
-
 from tests.integration.fates.lab import Assets, Container, Done, Lab, Scene, picture, radio
+
 from vertex_model_inference.sandbox.datasets.bucket import Bucket
 from vertex_model_inference.sandbox.datasets.material import ModelPlan
 from vertex_model_inference.sandbox.datasets.registry import upload_model
@@ -194,11 +194,11 @@ def test_files_as_the_only_destination(lab: Lab, polite: str, tmp_path: Path) ->
 def kept(lab: Lab, done: Done) -> list[dict[str, Any]]:
     """The prediction files of a run, read with Google's SDK."""
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
+    from google.cloud import storage  # type: ignore[attr-defined]  # google-cloud-storage has no types
 
     client: Any = storage.Client(
         project="sandbox",
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]  # google-auth has no types
+        credentials=AnonymousCredentials(),
         client_options={"api_endpoint": lab.config.storage_url},
     )
     try:
@@ -235,9 +235,7 @@ def test_labelbox_takes_no_predictions_any_more(container: Container, tmp_path: 
             lab.close()
 
 
-def test_what_automl_cannot_read_is_skipped(
-    lab: Lab, container: Container, assets: Assets, tmp_path: Path
-) -> None:
+def test_what_automl_cannot_read_is_skipped(lab: Lab, container: Container, assets: Assets, tmp_path: Path) -> None:
     environment = Target.of(lab.config.environment())
     plan = ModelPlan(
         display_name="automl tones",

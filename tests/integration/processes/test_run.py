@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import socket
+import uuid
 from pathlib import Path
 from typing import Any
 
 import labelbox as lb
 import pytest
-
 from tests.integration.fates.lab import Container, Lab, Scene, radio
 from tests.integration.fates.serving import vmi
+
 from vertex_model_inference.sandbox.launcher import running
 
 
 def scene_of(lab: Lab, *texts: str) -> Scene:
-    rows: dict[str, str | dict[str, Any]] = {f"{id(texts)}-{n}": text for n, text in enumerate(texts)}
+    mark = uuid.uuid4().hex[:8]
+    rows: dict[str, str | dict[str, Any]] = {f"{mark}-{n}": text for n, text in enumerate(texts)}
     return lab.scene(rows, classifications=[radio("mood", "good", "bad")], media_type=lb.MediaType.Text)
 
 
@@ -55,7 +57,7 @@ def test_the_exit_code_tells_how_it_ended(
     failed = sum(text.startswith("ugly") for text in texts)
     told = vmi(tmp_path, settings, "outcomes", scene.run.uid, "--failed", "--format", "json")
     assert told.returncode == 0, told.stderr
-    outcomes = json.loads(told.stdout)
+    outcomes = [json.loads(line) for line in told.stdout.splitlines()]
     assert [(item["status"], item["code"]) for item in outcomes] == [("failed", "unmapped")] * failed
     shown = json.loads(vmi(tmp_path, settings, "status", scene.run.uid, "--json").stdout)
     assert (shown["state"], shown["counts"]["failed"]) == (status, failed)
@@ -115,8 +117,15 @@ def test_a_vertex_that_is_down(lab: Lab, tmp_path: Path) -> None:
 
 def test_a_storage_that_is_down(lab: Lab, container: Container, tmp_path: Path) -> None:
     down = nowhere()
+    scene = scene_of(lab, "good a")
     settings = {**lab.config.environment(), "VMI_STORAGE_URL": down, "STORAGE_EMULATOR_HOST": down}
-    done = vmi(configured(tmp_path, container), settings, "run", "cl0", "--model", "mood")
+    done = vmi(configured(tmp_path, container), settings, "run", scene.run.uid, "--model", "mood")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "torage" in done.stderr + done.stdout
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("vmi: ")
+    assert "torage" in last
+    # Labelbox does not go on showing a run that nobody works on.
+    glance = scene.glance()
+    assert glance["status"] == "FAILED"
+    assert "torage" in glance["error_message"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from typing import Any
 
 import labelbox as lb
 import pytest
-
 from tests.integration.fates.lab import Container, Lab, Scene, eventually, radio
 from tests.integration.fates.serving import Server, serving, vmi
 
@@ -128,4 +126,4 @@ def test_settings_that_cannot_be(lab: Lab, tmp_path: Path) -> None:
     for words in ("contaner", "VMI_REGION", "VMI_MAX_ASSET_MB", "VMI_BUKET"):
         assert words in done.stderr
     assert "Traceback" not in done.stderr
-    assert os.listdir(tmp_path) == ["vmi.toml"], "nothing is left behind"
+    assert [path.name for path in tmp_path.iterdir()] == ["vmi.toml"], "nothing is left behind"

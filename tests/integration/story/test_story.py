@@ -10,14 +10,12 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import labelbox as lb
 import pytest
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
-
+from google.cloud import storage  # type: ignore[attr-defined]  # google-cloud-storage has no types
 from tests.integration.fates.lab import Container, Lab, Scene, eventually, picture, radio
 from tests.integration.fates.serving import Server, serving
 
@@ -72,15 +70,11 @@ def said(container: Container) -> Said:
 
 
 @pytest.fixture(scope="module")
-def server(
-    lab: Lab, container: Container, said: Said, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
+def server(lab: Lab, container: Container, said: Said, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     lab.upload(container, READER)
     lab.upload(container, BOXES)
     model = lab.upload(container, "story endpoint model", labels={"vmi-decoder": "displaynames"})
-    endpoint = model.deploy(
-        deployed_model_display_name="story", machine_type="n1-standard-2", min_replica_count=1
-    )
+    endpoint = model.deploy(deployed_model_display_name="story", machine_type="n1-standard-2", min_replica_count=1)
     endpoint.update(display_name="story endpoint")
     folder = tmp_path_factory.mktemp("serve")
     (folder / "vmi.toml").write_text(TOML.format(container=container.url))
@@ -172,7 +166,7 @@ def outcome_files(lab: Lab, run_id: str) -> list[dict[str, Any]]:
     """The run's outcomes, with Google's SDK from the bucket."""
     client: Any = storage.Client(
         project="sandbox",
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]  # google-auth has no types
+        credentials=AnonymousCredentials(),
         client_options={"api_endpoint": lab.config.storage_url},
     )
     try:
@@ -193,7 +187,7 @@ def upload_pictures(lab: Lab, name: str, count: int) -> dict[str, str | dict[str
     """Pictures of 40 x 30 in the bucket; global key -> its URI."""
     client: Any = storage.Client(
         project="sandbox",
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]  # google-auth has no types
+        credentials=AnonymousCredentials(),
         client_options={"api_endpoint": lab.config.storage_url},
     )
     mark = uuid.uuid4().hex[:8]
