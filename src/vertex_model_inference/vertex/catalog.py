@@ -105,6 +105,11 @@ class Catalog:
         kept = self._kept
         return None if kept is None else max(0.0, time.time() - kept.at)
 
+    @property
+    def filled(self) -> bool:
+        """Whether ``options`` answers at once: the registry has been read, now or earlier, or there is none."""
+        return self._kept is not None or self._registry is None
+
     def options(self, wait_s: float = FIRST_FILL_S) -> Options:
         """The options now. Waits only when the registry has never been read, at most ``wait_s``.
 
