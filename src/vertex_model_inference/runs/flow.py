@@ -315,6 +315,14 @@ def _verdict(counts: Counts, causes: Counter[str], error: tuple[str, str] | None
 
 
 def run_url(context: Context) -> str:
-    """Where people can look at the run: the operator's page where it has a public address, else the run's files."""
-    public = context.settings.public_url
-    return f"{public}/runs/{context.spec.run_id}" if public else context.store.uri(context.files.folder)
+    """Where people can look at the run's files: the Cloud console for a bucket (which asks who they are), or the folder.
+
+    In a sandbox, the status file's own address.
+    """
+    store, folder = context.store, context.files.folder
+    if not store.root.startswith("gs://"):
+        return store.uri(folder)
+    place = f"{store.root.removeprefix('gs://')}/{folder}"
+    if context.settings.storage_url:
+        return f"{context.settings.storage_url}/{place}/status.json"
+    return f"https://console.cloud.google.com/storage/browser/{place}"
