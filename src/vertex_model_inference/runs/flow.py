@@ -315,7 +315,7 @@ def _verdict(counts: Counts, causes: Counter[str], error: tuple[str, str] | None
 
 
 def run_url(context: Context) -> str:
-    """Where people can look at the run's files: the Cloud console for a bucket (which asks who they are), or the folder.
+    """Where people can look at the run: the Cloud console for a bucket (which asks who they are), or the folder.
 
     In a sandbox, the status file's own address.
     """
