@@ -15,7 +15,7 @@ import msgspec
 import stamina
 import structlog
 
-from vertex_model_inference.errors import StorageError, VmiError
+from vertex_model_inference.errors import StorageError, UploadRefusedError, VmiError
 from vertex_model_inference.models import Predictor
 from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
 from vertex_model_inference.runs.progress import Progress, progress_metadata
@@ -259,14 +259,19 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
     """
     counts = Counts()
     causes: Counter[str] = Counter()
+    examples: dict[str, str] = {}
     for entry in context.store.entries(context.files.outcomes_folder):
         decoder = msgspec.json.Decoder(Outcome)
         shard: list[Outcome] = [decoder.decode(line) for line in context.store.lines(entry.path)]
         counts += Counts.of(shard)
-        causes.update(item.code or "unknown" for item in shard if item.status is OutcomeStatus.FAILED)
+        for item in shard:
+            if item.status is OutcomeStatus.FAILED:
+                code = item.code or "unknown"
+                causes[code] += 1
+                examples.setdefault(code, item.message or "")
     if counts != expected:
         log.warning("outcome files and groups differ", run_id=context.spec.run_id, files=counts, groups=expected)
-    state, message = _verdict(counts, causes, error)
+    state, message = _verdict(counts, causes, examples, error)
     status = Progress.last_status(context.spec, counts)
     metadata = {
         **progress_metadata(status, run_url(context)),
@@ -296,14 +301,22 @@ def _last_word(context: Context, state: RunState, trouble: str, metadata: dict[s
             )
 
 
-def _verdict(counts: Counts, causes: Counter[str], error: tuple[str, str] | None) -> tuple[RunState, str]:
+def _verdict(
+    counts: Counts, causes: Counter[str], examples: dict[str, str], error: tuple[str, str] | None
+) -> tuple[RunState, str]:
     listed = ", ".join(f"{code} {n:,}" for code, n in causes.most_common(5))
     if error is not None:
         return RunState.FAILED, error[1]
     if counts.exported == 0:
         return RunState.FAILED, "The model run has no data rows. Add data rows to it, then run again."
-    if counts.failed and not counts.predicted and not counts.empty:
-        return RunState.FAILED, f"None of the {counts.exported:,} data rows could be predicted ({listed})."
+    refused = UploadRefusedError.code in causes
+    if counts.failed and not counts.predicted and (refused or not counts.empty):
+        # What stopped all of them is worth more than its code: it says what to do.
+        worst = UploadRefusedError.code if refused else causes.most_common(1)[0][0]
+        return (
+            RunState.FAILED,
+            f"None of the {counts.exported:,} data rows could be predicted ({listed}). {examples[worst]}".rstrip(),
+        )
     parts = [f"{counts.predicted:,} of {counts.exported:,} data rows predicted"]
     if counts.empty:
         parts.append(f"{counts.empty:,} empty")

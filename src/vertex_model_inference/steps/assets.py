@@ -20,7 +20,7 @@ from vertex_model_inference.spec import Staged
 from vertex_model_inference.steps.context import Context, failed, read_rows, skipped, write_structs
 from vertex_model_inference.steps.fetch import Fetcher
 from vertex_model_inference.steps.instances import Template, template_of
-from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header
+from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header, is_url
 from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.storage.index import Copy, source_key
 
@@ -65,7 +65,7 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
     rows = read_rows(context, shard)
     limiter = Limiter(start=32, ceiling=64)
     settings = context.settings
-    sources = {row.id: source_key(row.id, row.row_data) for row in rows if _is_url(row.row_data)}
+    sources = {row.id: source_key(row.id, row.row_data) for row in rows if is_url(row.row_data)}
     known = context.index.find(sources.values())
     results: list[Staged | Outcome] = []
     async with Fetcher(
@@ -133,7 +133,7 @@ class _Stager:
         raise _Ended(skipped(row.id, row.global_key, "assets", code, message))
 
     async def _text(self, row: DataRow, template: Template) -> Staged:
-        if not _is_url(row.row_data):
+        if not is_url(row.row_data):
             data = row.row_data.encode()
         elif row.row_data.startswith("gs://"):
             store, path = self._context.buckets.of(row.row_data)
@@ -159,7 +159,7 @@ class _Stager:
 
     async def _image(self, row: DataRow, template: Template) -> Staged:
         url = row.row_data
-        if not _is_url(url):
+        if not is_url(url):
             raise AssetError("The row has no URL of a picture.", code="asset_url")
         if url.startswith("gs://"):
             staged = await self._in_place(row)
@@ -239,10 +239,6 @@ class _Stager:
                 hint="Give our service account storage.objectViewer on the bucket.",
                 retryable=True,
             ) from None
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(("http://", "https://", "gs://"))
 
 
 def _staged(row: DataRow, uri: str, copy: Copy) -> Staged:
