@@ -109,10 +109,10 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     Raises:
         LabelboxError: The export failed.
     """
-    settings = context.settings
-    batch = context.spec.option.predictor is Predictor.BATCH
-    least = settings.job_rows if batch else settings.shard_rows
-    per_group = max(1, least // settings.shard_rows)
+    spec = context.spec
+    batch = spec.option.predictor is Predictor.BATCH
+    least = spec.job_rows if batch else spec.shard_rows
+    per_group = max(1, least // spec.shard_rows)
     with _timed(progress, "export") as clock:
         task = runner.step("export.begin", export.begin_export, context)
         clock.rows = 0
