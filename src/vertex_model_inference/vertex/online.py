@@ -51,6 +51,11 @@ class Reply(NamedTuple):
         """The same request can succeed later."""
         return self.status == 0 or self.status in (408, 429) or self.status >= 500
 
+    @property
+    def broken(self) -> bool:
+        """The service is there but could not answer this request; one of its instances may be the cause."""
+        return self.status >= 500 and self.status != 503
+
 
 class Predictions:
     """Where an option's online predictions come from.

@@ -112,7 +112,7 @@ class Assets:
 class Container:
     """A model server that speaks Vertex's custom container contract; ``answer`` is the model.
 
-    An answer that is an exception makes the whole request fail with HTTP 500, as a crashed handler does.
+    A ValueError of it makes the whole request fail with HTTP 500, as a crashed handler does; a RuntimeError with 503.
     """
 
     def __init__(self, url: str) -> None:
@@ -129,6 +129,8 @@ class Container:
             predictions = [self.answer(instance) for instance in instances]
         except ValueError as error:
             return JSONResponse({"error": str(error)}, 500)
+        except RuntimeError as error:
+            return JSONResponse({"error": str(error)}, 503)
         return JSONResponse({"predictions": predictions})
 
     @classmethod
