@@ -122,7 +122,6 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = None
     database_url: Annotated[str, Field(repr=False)] = ""
     data_dir: Path = Path(".vmi")
-    public_url: str | None = None
     allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     destination: Annotated[tuple[Destination, ...], NoDecode] = ("model-run",)
     shard_rows: Annotated[int, Field(ge=1, le=100_000)] = 1000
@@ -150,7 +149,7 @@ class Settings(BaseSettings):
         readings = given.pop("_readings", ())
         return (init_settings, *(_Given(settings_cls, reading) for reading in readings))
 
-    @field_validator("labelbox_url", "vertex_url", "storage_url", "public_url", "etl_url", "inference_url")
+    @field_validator("labelbox_url", "vertex_url", "storage_url", "etl_url", "inference_url")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:
         return _url(value) if value else value

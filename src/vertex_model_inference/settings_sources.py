@@ -63,7 +63,6 @@ FIELDS: tuple[Field, ...] = (
     Field("webhook_secret", "VMI_WEBHOOK_SECRET", (), "secret that Labelbox signs its calls with"),
     Field("database_url", "VMI_DATABASE_URL", (), "SQLite or Postgres URL of the engine"),
     Field("data_dir", "VMI_DATA_DIR", (), "folder for the database and caches"),
-    Field("public_url", "VMI_PUBLIC_URL", (), "where people reach this server; put into the run's metadata"),
     Field("allow_hosts", "VMI_ALLOW_HOSTS", (), "hosts on private addresses that assets may be fetched from"),
     Field("destination", "VMI_DESTINATION", (), "where predictions go: model-run, files, or both"),
     Field("shard_rows", "VMI_SHARD_ROWS", (), "data rows in one file of a run"),

@@ -92,7 +92,7 @@ def _classification(raw: _Classification) -> Classification:
         scope=raw.scope or "global",
         options=tuple(
             Option(
-                name=option.value if option.value is not None else option.label,
+                name=option.value or option.label,
                 label=option.label,
                 feature_schema_id=option.featureSchemaId,
                 classifications=tuple(map(_classification, option.options or ())),

@@ -113,10 +113,10 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     Raises:
         LabelboxError: The export failed.
     """
-    settings = context.settings
-    batch = context.spec.option.predictor is Predictor.BATCH
-    least = settings.job_rows if batch else settings.shard_rows
-    per_group = max(1, least // settings.shard_rows)
+    spec = context.spec
+    batch = spec.option.predictor is Predictor.BATCH
+    least = spec.job_rows if batch else spec.shard_rows
+    per_group = max(1, least // spec.shard_rows)
     with _timed(progress, "export") as clock:
         task = runner.step("export.begin", export.begin_export, context)
         clock.rows = 0
@@ -348,6 +348,14 @@ def _verdict(
 
 
 def run_url(context: Context) -> str:
-    """Where people can look at the run: the operator's page where it has a public address, else the run's files."""
-    public = context.settings.public_url
-    return f"{public}/runs/{context.spec.run_id}" if public else context.store.uri(context.files.folder)
+    """Where people can look at the run: the Cloud console for a bucket (which asks who they are), or the folder.
+
+    In a sandbox, the status file's own address.
+    """
+    store, folder = context.store, context.files.folder
+    if not store.root.startswith("gs://"):
+        return store.uri(folder)
+    place = f"{store.root.removeprefix('gs://')}/{folder}"
+    if context.settings.storage_url:
+        return f"{context.settings.storage_url}/{place}/status.json"
+    return f"https://console.cloud.google.com/storage/browser/{place}"

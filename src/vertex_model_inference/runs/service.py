@@ -18,11 +18,12 @@ import structlog
 from vertex_model_inference.errors import NotFoundError
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.outcomes import Counts
+from vertex_model_inference.runs.asking import spec_of
 from vertex_model_inference.runs.executors import Executor, dead_executors
 from vertex_model_inference.runs.flow import Finished, Group, group_flow, run_flow
 from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.runs.started import Started
-from vertex_model_inference.runs.status import RunStatus, now
+from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.runs.surroundings import Surroundings
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec, run_id_of
@@ -159,7 +160,7 @@ class RunService:
                 return Started(latest.workflow_id, joined=True)
             attempt = 0 if latest is None else int(latest.workflow_id.rsplit("-", 1)[1]) + 1
             run_id = run_id_of(model_run_id, option.name, attempt)
-            spec = RunSpec(run_id=run_id, model_run_id=model_run_id, option=option, created_at=now(), model_id=model_id)
+            spec = spec_of(self.settings, run_id, model_run_id, option, model_id)
             raw = msgspec.json.encode(spec).decode()
             with SetWorkflowID(run_id):
                 if self._role == "serve":

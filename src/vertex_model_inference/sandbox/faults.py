@@ -11,6 +11,7 @@ The same middleware wraps all three servers. A rule is JSON::
      "json": {"message": "busy"},        # ... and this JSON body (or "body": "text")
      "reset": true,                      # or: close the connection without an answer
      "delay_s": 2.5,                     # or/and: wait first, then go on
+     "answer_after_s": 2.5,              # or/and: let the request happen at once, hold its answer back
      "truncate": 100}                    # or: let the request happen, cut the answer's body after n bytes
 
 ``GET /_sandbox/faults`` lists the rules with how often each has fired, ``DELETE`` removes them all.
@@ -47,6 +48,7 @@ class FaultRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     body: str | None = None
     reset: bool = False
     delay_s: float = 0.0
+    answer_after_s: float = 0.0
     truncate: int | None = None
     seen: int = 0
     fired: int = 0
@@ -105,6 +107,8 @@ class FaultMiddleware:
     async def _fire(self, rule: FaultRule, scope: Scope, receive: Receive, send: Send) -> None:
         if rule.delay_s:
             await asyncio.sleep(rule.delay_s)
+        if rule.answer_after_s:
+            send = _later(rule.answer_after_s, send)
         if rule.reset:
             scope["state"]["abort"]()
             await _until_disconnected(receive)
@@ -147,6 +151,17 @@ class FaultMiddleware:
             await _answer(send, 200, {"faults": [msgspec.to_builtins(rule) for rule in self.rules]})
         else:
             await _answer(send, 405, {"error": "GET, POST or DELETE"})
+
+
+def _later(seconds: float, send: Send) -> Send:
+    """``send``, with the answer's head held back."""
+
+    async def held(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            await asyncio.sleep(seconds)
+        await send(message)
+
+    return held
 
 
 async def _until_disconnected(receive: Receive) -> None:

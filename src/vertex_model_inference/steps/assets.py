@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, NoReturn, TypeVar
 
 from vertex_model_inference.errors import AssetError, NotFoundError, StorageError, VmiError
@@ -34,6 +34,8 @@ _AUTOML_IMAGES = frozenset(
 )
 _ASSETS = "assets"
 _TEXT_BYTES = 10 << 20
+_AT_ONCE = 96
+"""Rows under way: more than the limiter's slots, so that none is ever free; bounds the assets held in memory."""
 T = TypeVar("T")
 
 
@@ -67,17 +69,13 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
     settings = context.settings
     sources = {row.id: source_key(row.id, row.row_data) for row in rows if is_url(row.row_data)}
     known = context.index.find(sources.values())
-    results: list[Staged | Outcome] = []
     async with Fetcher(
         limiter,
         max_bytes=int(settings.max_asset_mb * 1_000_000),
         allowed_hosts=settings.asset_hosts,
     ) as fetcher:
         stager = _Stager(context, fetcher, limiter, known, sources)
-        for start in range(0, len(rows), 250):
-            part = rows[start : start + 250]
-            results += await asyncio.gather(*(stager.row(row) for row in part))
-            context.tell("assets", len(part))
+        results = await stager.all(rows)
     if stager.fresh:
         context.index.add(stager.fresh)
     staged = [result for result in results if isinstance(result, Staged)]
@@ -102,6 +100,21 @@ class _Stager:
         self.fresh: dict[str, Copy] = {}
         self.copied = 0
         self.reused = 0
+
+    async def all(self, rows: Sequence[DataRow]) -> list[Staged | Outcome]:
+        """Stage all rows, some at the same time; what came of each, in the rows' order."""
+        results: list[Staged | Outcome | None] = [None] * len(rows)
+        left = iter(enumerate(rows))
+
+        async def work() -> None:
+            for number, row in left:
+                results[number] = await self.row(row)
+                self._context.tell("assets", 1)
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(_AT_ONCE, len(rows))):
+                workers.create_task(work())
+        return [result for result in results if result is not None]
 
     async def row(self, row: DataRow) -> Staged | Outcome:
         try:

@@ -55,7 +55,7 @@ def begin_export(context: Context) -> str:
 
 
 def export_slice(context: Context, task: str, offset: int, first_shard: int, least_rows: int) -> ExportSlice:
-    """Write the next shards: at least ``least_rows`` rows (whole chunks), in shards of ``settings.shard_rows``.
+    """Write the next shards: at least ``least_rows`` rows (whole chunks), in shards of ``spec.shard_rows``.
 
     Args:
         context: The run.
@@ -85,7 +85,7 @@ class _Sink:
     def __init__(self, context: Context, first_shard: int) -> None:
         self._context = context
         self._next = first_shard
-        self._size = context.settings.shard_rows
+        self._size = context.spec.shard_rows
         self._rows: list[DataRow] = []
         self._labels: list[_LabelsLine] = []
         self._ended: list[Outcome] = []

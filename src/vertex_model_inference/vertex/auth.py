@@ -71,6 +71,20 @@ class GoogleAuth:
             expiry = credentials.expiry  # google.auth keeps it as naive UTC
             return str(credentials.token), expiry.replace(tzinfo=UTC) if expiry is not None else None
 
+    def headers(self) -> dict[str, str]:
+        """The headers that authorize a request now: the token, and the project that pays where credentials name one.
+
+        Raises:
+            SettingsError: There are no credentials.
+            VertexError: Google does not give a token for them.
+        """
+        headers = {"Authorization": f"Bearer {self()[0]}"}
+        # People's own credentials (gcloud) name a quota project; Google refuses some calls without it.
+        quota = None if self._token is not None else getattr(self.credentials(), "quota_project_id", None)
+        if quota:
+            headers["X-Goog-User-Project"] = str(quota)
+        return headers
+
     def _find(self) -> Any:
         if self._token is not None:
             from google.oauth2.credentials import Credentials

@@ -76,7 +76,7 @@ class Catalog:
                 project=settings.project,
                 region=settings.region,
                 endpoint=settings.vertex_url,
-                credentials=GoogleAuth(settings.google_token).credentials,
+                headers=GoogleAuth(settings.google_token).headers,
             )
         return cls(settings, registry, batch_problem)
 
@@ -104,6 +104,11 @@ class Catalog:
         """Seconds since the registry was last read; None: never."""
         kept = self._kept
         return None if kept is None else max(0.0, time.time() - kept.at)
+
+    @property
+    def filled(self) -> bool:
+        """Whether ``options`` answers at once: the registry has been read, now or earlier, or there is none."""
+        return self._kept is not None or self._registry is None
 
     def options(self, wait_s: float = FIRST_FILL_S) -> Options:
         """The options now. Waits only when the registry has never been read, at most ``wait_s``.

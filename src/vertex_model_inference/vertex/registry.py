@@ -1,22 +1,31 @@
 """What there is in Vertex AI's registry: models, and endpoints with what is deployed on them.
 
-The generated ``aiplatform_v1`` clients over REST, imported with the first call: that takes over a second.
+Plain REST (``GET .../models`` and ``.../endpoints``, https://cloud.google.com/vertex-ai/docs/reference/rest): the
+generated clients take over a second to import, and the first menu after a cold start waits for this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+import httpx2
 import msgspec
+import stamina
 
 from vertex_model_inference.errors import VertexError
 from vertex_model_inference.models import VertexModel
 
 __all__ = ["DeployedModel", "Registry", "Snapshot", "VertexEndpoint", "VertexRegistry"]
 
-_TIMEOUT_S = 30.0
+_TIMEOUT = httpx2.Timeout(30.0, connect=5.0)
 _PAGE = 100
+_ATTEMPTS = 3
+_HINTS = {
+    401: "Check the credentials: `gcloud auth application-default login`, or the service's account.",
+    403: "Give the service's account the role Vertex AI User (roles/aiplatform.user) in the project.",
+    404: "Check GOOGLE_CLOUD_PROJECT and VMI_REGION.",
+}
 
 
 class DeployedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +89,69 @@ class Registry(Protocol):
         ...
 
 
+class _Source(msgspec.Struct, frozen=True, rename="camel"):
+    source_type: str | int = ""
+
+
+class _Schemata(msgspec.Struct, frozen=True, rename="camel"):
+    instance_schema_uri: str = ""
+    prediction_schema_uri: str = ""
+
+
+class _Container(msgspec.Struct, frozen=True, rename="camel"):
+    image_uri: str = ""
+
+
+class _Model(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    version_id: str = ""
+    display_name: str = ""
+    metadata_schema_uri: str = ""
+    predict_schemata: _Schemata = _Schemata()
+    container_spec: _Container = _Container()
+    model_source_info: _Source = _Source()
+    supported_input_storage_formats: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+    update_time: str = ""
+
+
+class _Deployed(msgspec.Struct, frozen=True, rename="camel"):
+    id: str
+    model: str
+    model_version_id: str = ""
+    display_name: str = ""
+
+
+class _Private(msgspec.Struct, frozen=True, rename="camel"):
+    enable_private_service_connect: bool = False
+
+
+class _Endpoint(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    display_name: str = ""
+    deployed_models: tuple[_Deployed, ...] = ()
+    traffic_split: dict[str, int] = {}
+    labels: dict[str, str] = {}
+    dedicated_endpoint_enabled: bool = False
+    network: str = ""
+    enable_private_service_connect: bool = False
+    private_service_connect_config: _Private = _Private()
+
+
+class _Page(msgspec.Struct, frozen=True, rename="camel"):
+    models: tuple[_Model, ...] = ()
+    endpoints: tuple[_Endpoint, ...] = ()
+    next_page_token: str = ""
+
+
+class _Failure(msgspec.Struct, frozen=True):
+    message: str = ""
+
+
+class _Refusal(msgspec.Struct):
+    error: _Failure = _Failure()
+
+
 class VertexRegistry:
     """The registry of one project and region.
 
@@ -87,79 +159,93 @@ class VertexRegistry:
         project: Google Cloud project.
         region: E.g. ``us-central1``.
         endpoint: Base URL of Vertex AI.
-        credentials: Makes ``google.auth`` credentials; called with each fetch.
+        headers: Makes the headers that authorize a request; called with each fetch.
     """
 
-    def __init__(self, *, project: str, region: str, endpoint: str, credentials: Callable[[], Any]) -> None:
+    def __init__(self, *, project: str, region: str, endpoint: str, headers: Callable[[], Mapping[str, str]]) -> None:
         self._project = project
         self._region = region
         self._endpoint = endpoint
-        self._credentials = credentials
+        self._headers = headers
 
     def fetch(self) -> Snapshot:
         """See ``Registry.fetch``."""
-        credentials = self._credentials()
-        from google.cloud import aiplatform_v1 as v1
-
-        options = {"api_endpoint": self._endpoint}
-        parent = f"projects/{self._project}/locations/{self._region}"
-        with v1.ModelServiceClient(transport="rest", credentials=credentials, client_options=options) as client:
-            models = self._all(
-                "models",
-                lambda: client.list_models(v1.ListModelsRequest(parent=parent, page_size=_PAGE), timeout=_TIMEOUT_S),
-            )
-        with v1.EndpointServiceClient(transport="rest", credentials=credentials, client_options=options) as client:
-            endpoints = self._all(
-                "endpoints",
-                lambda: client.list_endpoints(
-                    v1.ListEndpointsRequest(parent=parent, page_size=_PAGE), timeout=_TIMEOUT_S
-                ),
-            )
-        return Snapshot(
-            project=self._project,
-            region=self._region,
-            models=tuple(map(_model, models)),
-            endpoints=tuple(map(_endpoint, endpoints)),
-        )
-
-    def _all(self, what: str, first_page: Callable[[], Any]) -> list[Any]:
-        from google.api_core import exceptions
-        from google.auth.exceptions import GoogleAuthError
-        from requests.exceptions import RequestException
-
-        where = f"the {what} of project {self._project} in {self._region}"
-        try:
-            return list(first_page())
-        except exceptions.GoogleAPICallError as error:
-            code = getattr(error, "code", 0) or 0
-            hints = {
-                401: "Check the credentials: `gcloud auth application-default login`, or the service's account.",
-                403: "Give the service's account the role Vertex AI User (roles/aiplatform.user) in the project.",
-                404: "Check GOOGLE_CLOUD_PROJECT and VMI_REGION.",
-            }
-            raise VertexError(
-                f"Vertex AI did not list {where}: {int(code)} {error.message}".rstrip(".") + ".",
-                code="vertex_list",
-                hint=hints.get(int(code), "Try again later." if int(code) >= 429 else None),
-                retryable=int(code) == 429 or int(code) >= 500,
+        with httpx2.Client(headers=dict(self._headers()), timeout=_TIMEOUT) as client:
+            return Snapshot(
                 project=self._project,
                 region=self._region,
-            ) from None
-        except (RequestException, exceptions.RetryError, GoogleAuthError) as error:
+                models=tuple(_model(raw) for page in self._pages(client, "models") for raw in page.models),
+                endpoints=tuple(_endpoint(raw) for page in self._pages(client, "endpoints") for raw in page.endpoints),
+            )
+
+    def _pages(self, client: httpx2.Client, what: str) -> Iterator[_Page]:
+        url = f"{self._endpoint}/v1/projects/{self._project}/locations/{self._region}/{what}"
+        token = ""
+        while True:
+            page = self._page(client, what, url, token)
+            yield page
+            token = page.next_page_token
+            if not token:
+                return
+
+    def _page(self, client: httpx2.Client, what: str, url: str, token: str) -> _Page:
+        where = f"the {what} of project {self._project} in {self._region}"
+
+        def passes(error: Exception) -> bool:
+            return isinstance(error, VertexError) and error.retryable
+
+        for attempt in stamina.retry_context(on=passes, attempts=_ATTEMPTS, wait_initial=0.2, wait_jitter=0.2):
+            with attempt:
+                return self._once(
+                    client, where, url, {"pageSize": str(_PAGE), **({"pageToken": token} if token else {})}
+                )
+        raise AssertionError("the retry loop returns or raises")  # pragma: no cover
+
+    def _once(self, client: httpx2.Client, where: str, url: str, query: dict[str, str]) -> _Page:
+        facts: dict[str, Any] = {"project": self._project, "region": self._region}
+        try:
+            response = client.get(url, params=query)
+        except httpx2.HTTPError as error:
             raise VertexError(
                 f"Vertex AI at {self._endpoint} did not answer when asked for {where} ({type(error).__name__}).",
                 code="vertex_unreachable",
                 hint="Check VMI_VERTEX_URL and the network.",
                 retryable=True,
-                project=self._project,
-                region=self._region,
+                **facts,
+            ) from None
+        status = response.status_code
+        if status != 200:
+            passes = status == 429 or status >= 500
+            raise VertexError(
+                f"Vertex AI did not list {where}: {status} {_said(response.content)}".rstrip(". ") + ".",
+                code="vertex_list",
+                hint="Try again later." if passes else _HINTS.get(status),
+                retryable=passes,
+                **facts,
+            )
+        try:
+            return msgspec.json.decode(response.content, type=_Page)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise VertexError(
+                f"What Vertex AI at {self._endpoint} answered when asked for {where} cannot be read: {error}.",
+                code="vertex_form",
+                hint="Check VMI_VERTEX_URL: is it Vertex AI's address?",
+                **facts,
             ) from None
 
 
-def _model(raw: Any) -> VertexModel:
+def _said(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_Refusal).error.message[:500]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+
+
+def _model(raw: _Model) -> VertexModel:
     name, _, version_in_name = raw.name.partition("@")
     # modelSourceInfo is missing on models older than the field; their metadata schema says it then.
-    automl = raw.model_source_info.source_type.name == "AUTOML" or "/metadata/automl_" in raw.metadata_schema_uri
+    # 1 is AUTOML's number in ModelSourceInfo.ModelSourceType.
+    automl = raw.model_source_info.source_type in ("AUTOML", 1) or "/metadata/automl_" in raw.metadata_schema_uri
     return VertexModel(
         name=name,
         version=raw.version_id or version_in_name or "1",
@@ -168,15 +254,14 @@ def _model(raw: Any) -> VertexModel:
         metadata_schema_uri=raw.metadata_schema_uri,
         instance_schema_uri=raw.predict_schemata.instance_schema_uri,
         prediction_schema_uri=raw.predict_schemata.prediction_schema_uri,
-        labels=dict(raw.labels),
+        labels=raw.labels,
         container_image=raw.container_spec.image_uri,
-        input_formats=tuple(raw.supported_input_storage_formats),
-        update_time=raw.update_time.rfc3339() if raw.update_time else "",
+        input_formats=raw.supported_input_storage_formats,
+        update_time=raw.update_time,
     )
 
 
-def _endpoint(raw: Any) -> VertexEndpoint:
-    traffic = dict(raw.traffic_split)
+def _endpoint(raw: _Endpoint) -> VertexEndpoint:
     deployed = []
     for each in raw.deployed_models:
         name, _, version_in_name = each.model.partition("@")
@@ -184,19 +269,15 @@ def _endpoint(raw: Any) -> VertexEndpoint:
             DeployedModel(
                 model=name,
                 version=each.model_version_id or version_in_name or "1",
-                traffic=int(traffic.get(each.id, 0)),
+                traffic=raw.traffic_split.get(each.id, 0),
                 display_name=each.display_name,
             )
         )
+    private = raw.enable_private_service_connect or raw.private_service_connect_config.enable_private_service_connect
     return VertexEndpoint(
         name=raw.name,
         display_name=raw.display_name,
         deployed=tuple(deployed),
-        labels=dict(raw.labels),
-        own_host=bool(
-            raw.dedicated_endpoint_enabled
-            or raw.network
-            or raw.enable_private_service_connect
-            or raw.private_service_connect_config.enable_private_service_connect
-        ),
+        labels=raw.labels,
+        own_host=bool(raw.dedicated_endpoint_enabled or raw.network or private),
     )

@@ -209,8 +209,10 @@ class _Handlers:
     async def models(self, request: Request) -> Response:
         """The menu: option -> an object that Labelbox ignores."""
         await self._body(request)
-        # In a thread: the first fill ever is waited for.
-        options = await to_thread.run_sync(self._catalog.options)
+        if self._catalog.filled:
+            options = self._catalog.options(0.0)
+        else:  # the first fill ever is waited for: in a thread
+            options = await to_thread.run_sync(self._catalog.options)
         return _json({name: {} for name in options.names})
 
     async def model_run(self, request: Request) -> Response:

@@ -148,6 +148,16 @@ def test_import_names_are_unique(scene: Any) -> None:
         scene.run.add_predictions("same", rows)
 
 
+def test_imports_at_the_same_time_use_a_uuid_once(scene: Any) -> None:
+    rows = [row(key, name="digit", answer={"name": "1"}) for key in scene.keys for _ in range(300)]
+    jobs = [scene.run.add_predictions(f"at once {n}", rows) for n in range(4)]
+    for job in jobs:
+        assert scene.finish(job).state.value == "FINISHED"
+    assert sum(len(job.statuses) - len(job.errors) for job in jobs) == len(rows)
+    assert {error["errors"][0]["name"] for job in jobs for error in job.errors} == {"DuplicateUuid"}
+    assert scene.at_a_glance()["counts"]["predictions"] == len(rows)
+
+
 def test_relationships_need_both_ends_on_the_data_row(scene: Any) -> None:
     a, b, other = (row(key, name="box", bbox=BOX) for key in (*[scene.keys[0]] * 2, scene.keys[1]))
     relation = row(scene.keys[0], name="rel", relationship={"source": a["uuid"], "target": b["uuid"]})
@@ -235,3 +245,31 @@ def test_an_ontology_of_wrong_form_is_refused(client: Any) -> None:
     ):
         with pytest.raises(lbox.exceptions.UnprocessableEntityError):
             client.create_ontology("bad", {"tools": [], "classifications": [], **normalized}, lb.MediaType.Image)
+
+
+def test_predictions_are_sent_on_into_a_project(scene: Any) -> None:
+    project = scene.client.create_project(name="second", media_type=lb.MediaType.Image)
+    project.connect_ontology(scene.project.ontology())
+    rows = [row(scene.keys[0], name="box", bbox=BOX, confidence=0.5), row("unknown", name="box", bbox=BOX)]
+    job = scene.predict(rows)
+    sent = {
+        "dataRowIds": [status["dataRow"]["id"] for status in job.statuses if status["status"] == "SUCCESS"],
+        "modelRunId": scene.run.uid,
+        "projectId": project.uid,
+        "name": "copy",
+    }
+    copy_of = "mutation createMalPredictionImportForModelRunDataRowsPyApi {x}"
+    scene.client.execute(copy_of, sent)
+    copied = scene.finish(lb.MEAToMALPredictionImport.from_name(scene.client, project.uid, "copy"))
+    assert [status["status"] for status in copied.statuses] == ["SUCCESS"]
+
+
+def test_the_whole_export_in_one_answer(scene: Any) -> None:
+    task = scene.run.export()
+    task.wait_till_done()
+    organization = scene.client.get_organization().uid
+    url = f"{scene.config.labelbox_url}/api/v1/export-results/{task.uid}/{organization}"
+    answer = requests.get(url, headers={"Authorization": "Bearer k"}, timeout=10)
+    keys = {json.loads(line)["data_row"]["global_key"] for line in answer.content.splitlines()}
+    assert keys == {*scene.keys, scene.text_key}
+    assert requests.get(url, timeout=10).status_code == 401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -62,6 +63,8 @@ class Counter:
     async def predict(self, request: Request) -> Response:
         body = orjson.loads(await request.body())
         self.requests += 1
+        if any(isinstance(instance, dict) and instance.get("text") == "slow" for instance in body["instances"]):
+            await asyncio.sleep(1)
         self.seen += body["instances"]
         try:
             return JSONResponse({"predictions": [self.one(instance) for instance in body["instances"]]})

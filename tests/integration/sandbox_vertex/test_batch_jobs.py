@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 from typing import Any
 
 import orjson
 import pytest
 from google.api_core import exceptions
 from google.cloud import aiplatform_v1 as v1
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from vertex_model_inference.sandbox.child import run_in_thread
 
 AUTOML = {
     "metadata_schema_uri": (
@@ -278,3 +287,52 @@ def test_fault_rules_name_operations(vertex: Any) -> None:
     assert answer.status_code == 503
     assert vertex.http.get("/v1/projects/sandbox/locations/us-central1/models").status_code == 200
     vertex.http.delete("/_sandbox/faults").raise_for_status()
+
+
+def test_storage_that_stumbles(vertex: Any, container: Any) -> None:
+    uri = vertex.put("in/stumble.jsonl", keyed(30_000))
+    model = vertex.upload(container.url)
+    rules: list[dict[str, Any]] = [
+        {"match": "/vmi-sandbox/in/stumble.jsonl", "method": "GET", "truncate": 300_000},
+        {"match": "/vmi-sandbox/in/stumble.jsonl", "method": "GET", "status": 503, "json": {}},
+        {"match": "/upload/storage/v1/b/*", "method": "POST", "reset": True},
+    ]
+    vertex.storage.post("/_sandbox/faults", json=rules).raise_for_status()
+    try:
+        job = vertex.wait(vertex.job(model, [uri], **KEY).name)
+        fired = [rule["fired"] for rule in vertex.storage.get("/_sandbox/faults").json()["faults"]]
+    finally:
+        vertex.storage.delete("/_sandbox/faults").raise_for_status()
+    assert job.state == v1.JobState.JOB_STATE_SUCCEEDED, job
+    assert fired == [1, 1, 1]
+    assert sorted(row["key"] for row in parsed(vertex.output(job)[0])) == sorted(f"k{i}" for i in range(30_000))
+
+
+def test_a_container_that_dies(vertex: Any) -> None:
+    """The job fails at once, and keeps what was predicted until then."""
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(socket.socket())
+        sock.bind(("127.0.0.1", 0))
+        served = threading.Event()
+
+        async def predict(request: Request) -> Response:
+            body = orjson.loads(await request.body())
+            if served.is_set():
+                request.scope["state"]["abort"]()
+            served.set()
+            return JSONResponse({"predictions": [1 for _ in body["instances"]]})
+
+        async def health(_: Request) -> Response:
+            return JSONResponse({}, 500 if served.is_set() else 200)
+
+        app = Starlette(routes=[Route("/predict", predict, methods=["POST"]), Route("/health", health)])
+        stack.enter_context(run_in_thread(app, sock))
+        model = vertex.upload(f"http://127.0.0.1:{sock.getsockname()[1]}", "dies")
+        vertex.settings(batches_in_flight=1)
+        try:
+            job = vertex.wait(vertex.job(model, [vertex.put("in/dies.jsonl", keyed(200))], **KEY).name)
+        finally:
+            vertex.settings(batches_in_flight=4)
+    assert job.state == v1.JobState.JOB_STATE_FAILED
+    assert "stopped answering" in job.error.message
+    assert len(vertex.output(job)[0]) == 64

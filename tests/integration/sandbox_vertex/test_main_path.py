@@ -99,6 +99,12 @@ def test_deploy_and_predict(vertex: Any, container: Any) -> None:
     assert raw.headers["X-Vertex-AI-Deployed-Model-Id"] == answer.deployed_model_id
     with pytest.raises(exceptions.BadRequest, match=r"exceeds 1.500MB limit"):
         vertex.predictions.predict(endpoint=endpoint.name, instances=[{"text": "a" * 1_500_000}])
+    vertex.settings(predict_timeout_s=0.2)
+    try:
+        with pytest.raises(exceptions.GatewayTimeout, match=r"within 0.2 s"):
+            vertex.predictions.predict(endpoint=endpoint.name, instances=[{"text": "slow"}], retry=None)
+    finally:
+        vertex.settings(predict_timeout_s=60.0)
     with pytest.raises(exceptions.InternalServerError, match="no 'text'"):
         vertex.predictions.predict(endpoint=endpoint.name, instances=[{"no": "a"}])
     with pytest.raises(exceptions.BadRequest):

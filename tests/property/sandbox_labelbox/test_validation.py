@@ -45,8 +45,11 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
-@given(anything)
+envelopes = st.dictionaries(names, anything, max_size=5).map(lambda more: {"dataRow": {"globalKey": "k"}, **more})
+
+
+@settings(max_examples=1000, deadline=None)
+@given(anything | envelopes)
 def test_nothing_breaks_the_check(value: Any) -> None:
     checked = check(value, INDEX, ASSETS, RULES)
     assert all(problem.name and problem.message for problem in checked.problems)
@@ -91,7 +94,7 @@ def test_what_is_taken_can_be_exported(value: dict[str, Any]) -> None:
     form = export_form.annotation_of(
         row, checked.kind, checked.feature, ASSET, "f" * 25, scored=True, mask_url="http://m", ends={}
     )
-    place = export_form.place_of(checked.kind, row, ASSET)
+    place = export_form.place_of(checked.kind, row)
     kind, text = label_form.assemble([(place, orjson.dumps(form).decode())])
     found = json.loads(text)
     assert kind == "Default"

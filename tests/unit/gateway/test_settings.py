@@ -60,7 +60,7 @@ def test_the_names_of_2022_are_aliases(tmp_path: Path) -> None:
         ({"VMI_SHARD_ROWS": "many"}, ["VMI_SHARD_ROWS", "integer"]),
         ({"VMI_SHARD_ROWS": "0"}, ["VMI_SHARD_ROWS", "greater than"]),
         ({"VMI_LABELBOX_URL": "ftp://x"}, ["VMI_LABELBOX_URL", "http"]),
-        ({"VMI_PUBLIC_URL": "https://me:pw@host"}, ["VMI_PUBLIC_URL", "password"]),
+        ({"VMI_VERTEX_URL": "https://me:pw@host"}, ["VMI_VERTEX_URL", "password"]),
         ({"VMI_REGION": "us", "VMI_BUCKET": "ok-bucket"}, ["VMI_REGION"]),
         (
             {"VMI_VERTEX_URL": "https://europe-west4-aiplatform.googleapis.com", "VMI_REGION": "us-central1"},

@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from vertex_model_inference.sandbox.config import SandboxConfig
@@ -126,8 +126,22 @@ class Server:
         if refused is not None:
             return refused
         parts = [part for part in request.path_params["path"].split("/") if part]
+        if request.method == "GET" and len(parts) == 3 and parts[0] in ("export-results", "export-errors"):
+            return await self._whole_export(parts[1], errors=parts[0] == "export-errors")
         status, value = await self.in_thread(rest.answer, self.store, request.method, parts, await request.body())
         return Response(status_code=status) if value is None else _json(status, value)
+
+    async def _whole_export(self, task_id: str, *, errors: bool) -> Response:
+        """All files of an export in one answer; exports have no errors of their own, so that one is empty."""
+        if await self.in_thread(self.store.tasks.get, task_id) is None:
+            return _json(404, {"message": f"Task {task_id} not found."})
+        chunks = [] if errors else await self.in_thread(self.store.tasks.chunks, task_id)
+
+        async def content() -> AsyncIterator[bytes]:
+            for chunk in chunks:
+                yield await self.in_thread(self.store.files.path(chunk["file_id"]).read_bytes)
+
+        return StreamingResponse(content(), media_type="application/x-ndjson; charset=utf-8")
 
     async def file(self, request: Request) -> Response:
         """The bytes behind a file URL; whoever has the URL may read."""

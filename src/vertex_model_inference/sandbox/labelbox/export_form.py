@@ -6,7 +6,7 @@ from typing import Any
 
 from vertex_model_inference.sandbox.labelbox.ids import new_id
 from vertex_model_inference.sandbox.labelbox.validation import Asset, Feature, FeatureIndex, Kind, Option
-from vertex_model_inference.sandbox.labelbox.validation.answers import find_feature, find_option
+from vertex_model_inference.sandbox.labelbox.validation.answers import find_feature, find_option, is_framed
 
 __all__ = ["annotation_of", "place_of"]
 
@@ -27,15 +27,14 @@ _MESSAGE_KINDS = {
 }
 
 
-def place_of(kind: Kind, row: dict[str, Any], asset: Asset) -> str:
+def place_of(kind: Kind, row: dict[str, Any]) -> str:
     """Which list of an export's ``annotations`` the row belongs into.
 
     Returns:
         ``objects``, ``classifications``, ``relationships``, ``video`` or ``metrics``.
     """
     if kind is Kind.ANSWER:
-        framed = "frames" in row or (type(row.get("answer")) is list and any("frames" in a for a in row["answer"]))
-        return "video" if framed and asset.media_type in ("VIDEO", "AUDIO", "UNKNOWN") else "classifications"
+        return "video" if is_framed(row) else "classifications"
     if kind is Kind.RELATIONSHIP:
         return "relationships"
     if kind is Kind.METRIC:
@@ -106,9 +105,9 @@ def _annotation_kind(kind: Kind, row: dict[str, Any], feature: Feature, asset: A
         return _VIDEO_KINDS[feature.kind]
     if kind is Kind.MESSAGES:
         return _MESSAGE_KINDS[feature.kind]
-    if kind is Kind.BOX and "page" in row:
+    if kind is Kind.BOX and row.get("page") is not None:
         return "DocumentBoundingBox"
-    if kind is Kind.ENTITY and "messageId" in row:
+    if kind is Kind.ENTITY and row.get("messageId") is not None:
         return "ConversationalTextEntity"
     if asset.media_type in ("TMS_GEO", "TMS_SIMPLE") and kind is not Kind.MASK:
         return _KINDS[kind].replace("Image", "Geo")
@@ -119,7 +118,7 @@ def _value(row: dict[str, Any], kind: Kind, feature: Feature, mask_url: str) -> 
     value = row[kind.value]
     if kind is Kind.BOX:
         box = {name: float(value[name]) for name in ("top", "left", "height", "width")}
-        if "page" not in row:
+        if row.get("page") is None:
             return {"bounding_box": box}
         return {"page_number": row["page"], "bounding_box": {**box, "unit": str(row["unit"]).lower()}}
     if kind is Kind.POLYGON:
@@ -132,7 +131,7 @@ def _value(row: dict[str, Any], kind: Kind, feature: Feature, mask_url: str) -> 
     if kind is Kind.MASK:
         return {"mask": {"url": mask_url}}
     if kind is Kind.ENTITY:
-        if "messageId" in row:
+        if row.get("messageId") is not None:
             return {"conversational_location": {"message_id": row["messageId"], "location": value}}
         return {"location": {"start": value["start"], "end": value["end"]}}
     if kind is Kind.DOCUMENT_ENTITY:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import orjson
 
-from vertex_model_inference.sandbox.labelbox import annotation_job, assets, data_row_job, export_job
+from vertex_model_inference.sandbox.labelbox import annotation_job, assets, copy_job, data_row_job, export_job
 from vertex_model_inference.sandbox.labelbox.fetch import Fetcher
 from vertex_model_inference.sandbox.labelbox.store import Row, Store
 
@@ -31,7 +31,10 @@ class Jobs:
     def __init__(self, store: Store, fetcher: Fetcher) -> None:
         self._store = store
         self._fetcher = fetcher
-        self._workers = ThreadPoolExecutor(3, "labelbox-job")
+        # Apart, so that imports that are told to take long keep no export waiting.
+        self._imports = ThreadPoolExecutor(4, "labelbox-import")
+        self._tasks = ThreadPoolExecutor(2, "labelbox-task")
+        self._looker = ThreadPoolExecutor(1, "labelbox-look")
         self._lookers = ThreadPoolExecutor(4, "labelbox-asset")
         self._stopping = threading.Event()
         self._looking = threading.Lock()
@@ -50,10 +53,14 @@ class Jobs:
     def close(self) -> None:
         """Stop after the current piece of each job; what is unfinished is resumed at the next start."""
         self._stopping.set()
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        with self._looked:
+            self._looked.notify_all()
+        for pool in (self._imports, self._tasks, self._looker):
+            pool.shutdown(wait=True, cancel_futures=True)
         self._lookers.shutdown(wait=True, cancel_futures=True)
 
-    def _submit(self, work: Callable[[], None], failed: Callable[[str], None]) -> Future[None]:
+    @staticmethod
+    def _submit(pool: ThreadPoolExecutor, work: Callable[[], None], failed: Callable[[str], None]) -> Future[None]:
         def run() -> None:
             try:
                 work()
@@ -63,7 +70,7 @@ class Jobs:
                 traceback.print_exc(file=sys.stderr)
                 failed(f"Internal error: {type(error).__name__}: {error}")
 
-        return self._workers.submit(run)
+        return pool.submit(run)
 
     def start_import(self, import_id: str) -> None:
         """Process an annotation import."""
@@ -76,9 +83,12 @@ class Jobs:
             least: float = self._store.setting("settings", {}).get("import_seconds") or 0
             if self._stopping.wait(max(0.0, least - (time.monotonic() - started))):
                 raise InterruptedError
-            annotation_job.run(self._store, self._fetcher, row, self._stopping)
+            if row["kind"] == "mea-to-mal":
+                copy_job.run(self._store, row, self._stopping)
+            else:
+                annotation_job.run(self._store, self._fetcher, row, self._stopping)
 
-        self._submit(work, lambda message: self._store.imports.fail(import_id, message))
+        self._submit(self._imports, work, lambda message: self._store.imports.fail(import_id, message))
 
     def start_task(self, task_id: str, wait_s: float = 0.0) -> None:
         """Process a task.
@@ -93,7 +103,7 @@ class Jobs:
             if row is not None and row["status"] == "IN_PROGRESS":
                 self._run_task(row)
 
-        future = self._submit(work, lambda message: self._store.tasks.fail(task_id, message))
+        future = self._submit(self._tasks, work, lambda message: self._store.tasks.fail(task_id, message))
         if wait_s:
             wait([future], wait_s)
 
@@ -113,7 +123,7 @@ class Jobs:
             if self._busy or self._stopping.is_set():
                 return
             self._busy = True
-        self._workers.submit(self._look_all)
+        self._looker.submit(self._look_all)
 
     def wait_for_assets(self, done: Callable[[], bool], seconds: float) -> bool:
         """Wait until ``done()``, looking again after each page of assets; returns what it said last."""
@@ -123,7 +133,7 @@ class Jobs:
                 return True
             with self._looked:
                 left = end - time.monotonic()
-                if left <= 0 or not self._busy:
+                if left <= 0 or not self._busy or self._stopping.is_set():
                     break
                 self._looked.wait(min(left, 1.0))
         return done()

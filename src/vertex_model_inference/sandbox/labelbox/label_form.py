@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -50,15 +50,14 @@ def _video(items: list[dict[str, Any]], lists: dict[str, str]) -> dict[str, Any]
                 key_frames.setdefault(feature_id, []).extend(numbers)
                 for keyframe in segment["keyframes"]:
                     at(keyframe["frame"])["objects"][feature_id] = {**head, **_keyframe(keyframe)}
-        elif "frames" in item:
-            plain = {name: value for name, value in item.items() if name != "frames"}
-            for span in item["frames"]:
+        elif "masks" in item:
+            whole.append(item)
+        else:
+            for span, plain in _spans(item):
                 segments.setdefault(feature_id, []).append([span["start"], span["end"]])
                 for number in dict.fromkeys((span["start"], span["end"])):
                     key_frames.setdefault(feature_id, []).append(number)
                     at(number)["classifications"].append(plain)
-        else:
-            whole.append(item)
     return {
         "objects": orjson.loads(f"[{lists['objects']}]") + whole,
         "classifications": orjson.loads(f"[{lists['classifications']}]"),
@@ -67,6 +66,27 @@ def _video(items: list[dict[str, Any]], lists: dict[str, str]) -> dict[str, Any]
         "segments": segments,
         "key_frame_feature_map": key_frames,
     }
+
+
+def _spans(item: dict[str, Any]) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
+    """A framed classification, once for each range of frames, with what is answered there."""
+    if "frames" in item:
+        plain = {name: value for name, value in item.items() if name != "frames"}
+        for span in item["frames"]:
+            yield span, plain
+        return
+    for name, answer in item.items():
+        if name.endswith("radio_answer"):
+            parts: list[tuple[dict[str, Any], Any]] = [(answer, {k: v for k, v in answer.items() if k != "frames"})]
+        elif name.endswith("checklist_answers"):
+            parts = [(one, [{k: v for k, v in one.items() if k != "frames"}]) for one in answer]
+        elif name.endswith("text_answer"):
+            parts = [(one, {**answer, "content": one["value"]}) for one in answer["content"]]
+        else:
+            continue
+        for framed, plain_answer in parts:
+            for span in framed.get("frames") or ():
+                yield span, {**item, name: plain_answer}
 
 
 def _keyframe(keyframe: dict[str, Any]) -> dict[str, Any]:

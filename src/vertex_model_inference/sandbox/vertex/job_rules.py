@@ -11,7 +11,7 @@ from vertex_model_inference.sandbox.vertex.models import automl_kind
 from vertex_model_inference.sandbox.vertex.objects import Objects
 from vertex_model_inference.sandbox.vertex.wire import ApiError, bucket_and_name, invalid, validate_labels
 
-__all__ = ["check_common", "check_for_model", "check_places", "shape_of"]
+__all__ = ["check_common", "check_for_gemini", "check_for_model", "check_places", "shape_of"]
 
 
 def check_common(job: Mapping[str, Any]) -> None:
@@ -91,6 +91,22 @@ def check_for_model(job: Mapping[str, Any], model: Mapping[str, Any]) -> None:
             "Required field is not set: batch_prediction_job.dedicated_resources.machine_spec.machine_type "
             "(custom-trained models need dedicated resources)."
         )
+
+
+def check_for_gemini(job: Mapping[str, Any]) -> None:
+    """Rules of Gemini's batch jobs: one JSON Lines file, and nothing that is about machines or instances.
+
+    Raises:
+        ApiError: One is broken.
+    """
+    if len(job["inputConfig"]["gcsSource"]["uris"]) != 1 or "*" in job["inputConfig"]["gcsSource"]["uris"][0]:
+        raise invalid("Invalid input_config.gcs_source.uris: a Gemini batch job takes exactly one file.")
+    for config, field in (("inputConfig", "instancesFormat"), ("outputConfig", "predictionsFormat")):
+        if job[config][field] != "jsonl":
+            raise invalid(f"Invalid {field} {job[config][field]!r}: Gemini batch jobs take jsonl.")
+    for field in ("instanceConfig", "dedicatedResources", "modelParameters"):
+        if job.get(field):
+            raise invalid(f"{field} is not supported for publisher models.")
 
 
 def shape_of(job: Mapping[str, Any], model: Mapping[str, Any]) -> Shape:

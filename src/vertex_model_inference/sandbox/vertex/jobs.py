@@ -10,6 +10,7 @@ from google.cloud.aiplatform_v1 import types as t
 from vertex_model_inference.sandbox.vertex import job_rules
 from vertex_model_inference.sandbox.vertex.containers import ContainerError, Containers, unhealthy
 from vertex_model_inference.sandbox.vertex.filters import ordered, predicate
+from vertex_model_inference.sandbox.vertex.gemini import Gemini, GeminiWork, publisher_model
 from vertex_model_inference.sandbox.vertex.knobs import JobPlan
 from vertex_model_inference.sandbox.vertex.models import Models, automl_kind
 from vertex_model_inference.sandbox.vertex.objects import Objects
@@ -52,7 +53,7 @@ class Jobs:
 
     Args:
         models: The registry. ``objects``: Cloud Storage. ``operations``: makes the long-running operations.
-        containers: What answers.
+        containers: What answers. ``gemini``: what answers for publisher models.
         plan: Gives settings and mischief for a new job's display name; counts mischief down.
         runner: Set once made, as it needs :meth:`work`.
     """
@@ -63,12 +64,14 @@ class Jobs:
         objects: Objects,
         operations: Operations,
         containers: Containers,
+        gemini: Gemini,
         plan: Callable[[str], JobPlan],
     ) -> None:
         self.models = models
         self.objects = objects
         self.operations = operations
         self.containers = containers
+        self.gemini = gemini
         self.plan = plan
         self.runner: Runner
 
@@ -78,10 +81,15 @@ class Jobs:
         for field in _OUTPUT_ONLY:
             job.pop(field, None)
         job_rules.check_common(job)
-        model = self.models.find(job["model"], field="batch_prediction_job.model")
-        job_rules.check_for_model(job, model)
-        if not model["name"].startswith(call.parent + "/"):
-            raise failed_precondition(f"The Model {model['name']} is not in {call.parent}.")
+        publisher = publisher_model(job["model"])
+        model: dict[str, Any] = {}
+        if publisher:
+            job_rules.check_for_gemini(job)
+        else:
+            model = self.models.find(job["model"], field="batch_prediction_job.model")
+            job_rules.check_for_model(job, model)
+            if not model["name"].startswith(call.parent + "/"):
+                raise failed_precondition(f"The Model {model['name']} is not in {call.parent}.")
         await job_rules.check_places(job, call.location, self.objects)
         plan = self.plan(job["displayName"])
         waiting = sum(record.state == "JOB_STATE_QUEUED" for record in self.runner.records.values())
@@ -95,24 +103,27 @@ class Jobs:
         moment = now()
         job |= {
             "name": f"{call.parent}/batchPredictionJobs/{id_}",
-            "model": model["name"],
-            "modelVersionId": model["versionId"],
-            "modelDisplayName": model["displayName"],
             "state": "JOB_STATE_QUEUED",
             "createTime": moment,
             "updateTime": moment,
         }
+        if model:
+            job |= {
+                "model": model["name"],
+                "modelVersionId": model["versionId"],
+                "modelDisplayName": model["displayName"],
+            }
         record = Record(
             parent=call.parent,
             id=id_,
             job=job,
             plan=plan,
-            style=plan.settings.naming or ("automl" if automl_kind(model) else "custom"),
-            container=model["containerSpec"]["imageUri"],
+            style="gemini" if publisher else plan.settings.naming or ("automl" if automl_kind(model) else "custom"),
+            container=job["model"] if publisher else model["containerSpec"]["imageUri"],
         )
         self.runner.save(record)
         self.runner.start(record)
-        return _shown(record)
+        return record.job
 
     async def work(self, record: Record) -> Work:
         """What a job that gets to run has to do.
@@ -121,6 +132,9 @@ class Jobs:
             ApiError: The model is gone, its container does not come up, or an input cannot be listed.
         """
         job = record.job
+        publisher = publisher_model(job["model"])
+        if publisher:
+            return GeminiWork(self.gemini, publisher, job["inputConfig"]["gcsSource"]["uris"][0])
         model = self.models.find(f"{job['model']}@{job['modelVersionId']}")
         uris = [found for uri in job["inputConfig"]["gcsSource"]["uris"] for found in await self.objects.expand(uri)]
         if not uris:
@@ -139,14 +153,14 @@ class Jobs:
 
     async def get(self, call: Call) -> dict[str, Any]:
         """``batchPredictionJobs.get``."""
-        return _shown(self._record(call))
+        return self._record(call).job
 
     async def list(self, call: Call) -> dict[str, Any]:
         """``batchPredictionJobs.list``."""
         test = predicate(call.query.get("filter", ""), _FILTERS)
         found = []
         for doc in self.runner.store.all(KIND, call.parent):
-            job = _visible(doc["job"])
+            job = doc["job"]
             if test(job):
                 found.append(job)
         return page_of(ordered(found, call.query.get("orderBy", ""), _FILTERS), call, "batchPredictionJobs")
@@ -167,11 +181,3 @@ class Jobs:
             raise failed_precondition(f"The job {record.job['name']} is {record.state}; cancel it first.")
         self.runner.store.delete(KIND, call.parent, record.id)
         return self.operations.empty(record.job["name"])
-
-
-def _visible(job: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in job.items() if key != "modelDisplayName" or value}
-
-
-def _shown(record: Record) -> dict[str, Any]:
-    return _visible(record.job)

@@ -15,6 +15,8 @@ from vertex_model_inference.sandbox.vertex.wire import ApiError, bucket_and_name
 __all__ = ["CHUNK", "Objects", "location_allows"]
 
 CHUNK = 256 * 1024
+_ATTEMPTS = 4
+_PASSING = (408, 429, 500, 502, 503, 504)  # statuses that another attempt may not meet
 
 # Multi-regions and predefined dual-regions, with the regions they contain
 # (https://cloud.google.com/storage/docs/locations).
@@ -81,10 +83,17 @@ class Objects:
         return str(answer.json()["location"])
 
     async def _get(self, url: str, params: dict[str, str] | None = None) -> httpx2.Response:
-        try:
-            return await self.client.get(url, params=params)
-        except httpx2.HTTPError as error:
-            raise ApiError("UNAVAILABLE", f"Cloud Storage does not answer: {error!r}.") from None
+        for attempt in range(_ATTEMPTS):
+            try:
+                answer = await self.client.get(url, params=params)
+            except httpx2.HTTPError as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise ApiError("UNAVAILABLE", f"Cloud Storage does not answer: {error!r}.") from None
+            else:
+                if answer.status_code not in _PASSING or attempt == _ATTEMPTS - 1:
+                    return answer
+            await asyncio.sleep(0.1 * 2**attempt)
+        raise AssertionError  # the last attempt returned or raised
 
     async def check_region(self, uri: str, region: str, field: str) -> None:
         """Refuse a bucket that is not in the job's region.
@@ -119,22 +128,35 @@ class Objects:
                 return [f"gs://{bucket}/{item}" for item in sorted(found)]
 
     async def read(self, uri: str) -> AsyncIterator[bytes]:
-        """The object's bytes in chunks.
+        """The object's bytes in chunks; a stream that breaks goes on where it was.
 
         Raises:
-            ApiError: It does not exist, or the stream ends early.
+            ApiError: It does not exist, or storage keeps failing.
         """
         bucket, name = bucket_and_name(uri, "input_config.gcs_source.uris")
-        try:
-            async with self.client.stream("GET", f"{self.base}/{bucket}/{quote(name, safe='/')}") as answer:
-                if answer.status_code == 404:
-                    raise ApiError("NOT_FOUND", f"The object {uri} does not exist.")
-                if answer.status_code != 200:
-                    raise ApiError("UNAVAILABLE", f"{uri} could not be read: status {answer.status_code}.")
-                async for chunk in answer.aiter_raw(CHUNK):
-                    yield chunk
-        except httpx2.HTTPError as error:
-            raise ApiError("UNAVAILABLE", f"{uri} could not be read: {error!r}.") from None
+        url = f"{self.base}/{bucket}/{quote(name, safe='/')}"
+        offset, failures = 0, 0
+        headers: dict[str, str] = {}
+        while True:
+            try:
+                async with self.client.stream("GET", url, headers=headers) as answer:
+                    if answer.status_code == 404:
+                        raise ApiError("NOT_FOUND", f"The object {uri} does not exist.")
+                    why = f"status {answer.status_code}"
+                    if answer.status_code == (206 if offset else 200):
+                        async for chunk in answer.aiter_raw(CHUNK):
+                            offset += len(chunk)
+                            yield chunk
+                        return
+                    if answer.status_code not in _PASSING:
+                        raise ApiError("FAILED_PRECONDITION", f"{uri} could not be read: {why}.")
+            except httpx2.HTTPError as error:
+                why = repr(error)
+            failures += 1
+            if failures == _ATTEMPTS:
+                raise ApiError("UNAVAILABLE", f"{uri} could not be read: {why}.")
+            headers = {"Range": f"bytes={offset}-"} if offset else {}
+            await asyncio.sleep(0.1 * 2**failures)
 
     async def lines(self, uri: str) -> AsyncIterator[bytes]:
         """The object's lines without their ends, split at newlines only (not at U+2028 and its like)."""
@@ -161,7 +183,7 @@ class Objects:
                 while chunk := file.read(CHUNK):
                     yield chunk
 
-        for attempt in range(4):
+        for attempt in range(_ATTEMPTS):
             try:
                 answer = await self.client.post(
                     f"{self.base}/upload/storage/v1/b/{quote(bucket, safe='')}/o",
@@ -175,7 +197,7 @@ class Objects:
                 if answer.status_code == 200:
                     return
                 why = f"status {answer.status_code}"
-                if answer.status_code not in (408, 429, 500, 502, 503, 504):
+                if answer.status_code not in _PASSING:
                     break
             await asyncio.sleep(0.1 * 2**attempt)
         raise ApiError("UNAVAILABLE", f"{uri} could not be written: {why}.")

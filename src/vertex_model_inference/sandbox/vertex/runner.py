@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -20,7 +21,10 @@ from vertex_model_inference.sandbox.vertex.work import Result, Work
 
 __all__ = ["ENDED", "KIND", "Record", "Runner"]
 
+_log = logging.getLogger(__name__)
+
 KIND = "job"
+_GEMINI_BATCH = 8  # requests hold whole pictures while they wait for the reader
 ENDED = frozenset(
     f"JOB_STATE_{word}" for word in ("SUCCEEDED", "FAILED", "CANCELLED", "PARTIALLY_SUCCEEDED", "EXPIRED")
 )
@@ -84,6 +88,7 @@ class Runner:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.records: dict[str, Record] = {}
         self.waiting: list[str] = []
+        self.ending: set[str] = set()
         self.active = 0
         self.changed = asyncio.Condition()
 
@@ -122,10 +127,13 @@ class Runner:
 
     def _forget(self, id_: str) -> None:
         self.tasks.pop(id_, None)
+        self.ending.discard(id_)
         self.records.pop(id_, None)
 
     def cancel(self, record: Record) -> None:
         """Begin to cancel; the job ends CANCELLED with the files written so far."""
+        if record.id in self.ending:
+            return  # too late: its files are being written; cancelling is best effort, as the service says
         record.job["state"] = "JOB_STATE_CANCELLING"
         self.save(record)
         self.tasks[record.id].cancel()
@@ -173,6 +181,9 @@ class Runner:
             await self._end(record, output, state, error)
         except ApiError as error:
             await self._end(record, output, "FAILED", error.rpc())
+        except Exception:  # noqa: BLE001  # a fault of ours must end the job, not leave it RUNNING for ever
+            _log.exception("job %s failed", record.job["name"])
+            await self._end(record, output, "FAILED", ApiError("INTERNAL", "Internal error occurred.").rpc())
         except asyncio.CancelledError:
             if record.state != "JOB_STATE_CANCELLING":  # the server stops; the job goes on when it starts again
                 if output is not None:
@@ -213,7 +224,8 @@ class Runner:
         work = await self.work(record)
         settings = record.plan.settings
         stop_after = record.plan.mischief.stop_after if record.plan.mischief else None
-        size = int(record.job.get("manualBatchTuningParameters", {}).get("batchSize") or settings.batch_size)
+        given = record.job.get("manualBatchTuningParameters", {}).get("batchSize")
+        size = _GEMINI_BATCH if record.style == "gemini" else int(given or settings.batch_size)
         flying: set[asyncio.Task[list[Result]]] = set()
         batch: list[Any] = []
         saved = time.monotonic()
@@ -270,6 +282,7 @@ class Runner:
         return left
 
     async def _end(self, record: Record, output: Output | None, state: str, error: dict[str, Any] | None) -> None:
+        self.ending.add(record.id)
         if output is not None:
             try:
                 output.flush()

@@ -12,6 +12,7 @@ import orjson
 from vertex_model_inference.sandbox.config import SandboxConfig
 from vertex_model_inference.sandbox.vertex.containers import Containers
 from vertex_model_inference.sandbox.vertex.endpoints import Endpoints
+from vertex_model_inference.sandbox.vertex.gemini import Gemini
 from vertex_model_inference.sandbox.vertex.jobs import Jobs
 from vertex_model_inference.sandbox.vertex.knobs import JobPlan, Mischief, Settings
 from vertex_model_inference.sandbox.vertex.models import Models
@@ -48,7 +49,8 @@ class Service:
         self.models = Models(self.store, self.operations)
         self.endpoints = Endpoints(self.store, self.models, self.containers, self.operations)
         self.online = Online(self.endpoints, self.containers, self.settings)
-        self.jobs = Jobs(self.models, self.objects, self.operations, self.containers, self._plan)
+        self.gemini = Gemini(self.objects)
+        self.jobs = Jobs(self.models, self.objects, self.operations, self.containers, self.gemini, self._plan)
         self.runner = Runner(self.store, self.settings, self.objects, making, self.jobs.work)
         self.jobs.runner = self.runner
         self._handlers: dict[str, Handler] = {
@@ -74,6 +76,11 @@ class Service:
             "batchPredictionJobs.get": self.jobs.get,
             "batchPredictionJobs.cancel": self.jobs.cancel,
             "batchPredictionJobs.delete": self.jobs.delete,
+            "publishers.models.list": self.gemini.list,
+            "publishers.models.get": self.gemini.get,
+            "publishers.models.generateContent": self.gemini.generate,
+            "publishers.models.streamGenerateContent": self.gemini.stream,
+            "publishers.models.countTokens": self.gemini.count,
             "operations.get": self.operations.get,
             "operations.wait": self.operations.get,
             "operations.cancel": self.operations.cancel,
@@ -89,6 +96,7 @@ class Service:
         """Stop everything; unfinished jobs stay as they are in the store."""
         await self.runner.close()
         await self.endpoints.close()
+        self.gemini.close()
         await self.containers.close()
         await self.objects.close()
         self.store.close()

@@ -117,6 +117,21 @@ def _page(call: Call, kind: str) -> list[dict[str, Any]]:
     return [_of_project(call, row) for row in rows]
 
 
+@operations("createMalPredictionImportForModelRunDataRows")
+def _copy_predictions(call: Call) -> dict[str, Any]:
+    run_id = call.text("modelRunId")
+    if call.store.runs.get(run_id) is None:
+        raise not_found("Model run", run_id)
+    source = {"modelRunId": run_id, "dataRowIds": call.texts("dataRowIds")}
+    row = _create(call, "mea-to-mal", _project(call), source)
+    return {"createMalPredictionImportForModelRunDataRows": _of_project(call, row)}
+
+
+@operations("getMEAToMALPredictionImport")
+def _copied_predictions(call: Call) -> dict[str, Any]:
+    return {"meaToMalPredictionImport": _named(call, "mea-to-mal")}
+
+
 @operations("deleteModelAssistedLabelingPredictionImport")
 def _delete_pre_labels(call: Call) -> dict[str, Any]:
     row = call.store.imports.get(call.text("id"))

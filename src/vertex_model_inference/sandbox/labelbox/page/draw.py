@@ -81,8 +81,8 @@ class Drawing(msgspec.Struct, frozen=True):
 
 
 def _short(text: Any) -> str:
-    text = str(text)
-    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
+    words = str(text)
+    return words if len(words) <= _MOST_TEXT else words[: _MOST_TEXT - 1] + "…"
 
 
 def _shape(item: Json, source: str) -> Shape | None:

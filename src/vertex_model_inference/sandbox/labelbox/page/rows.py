@@ -20,7 +20,7 @@ __all__ = ["PAGE", "Filters", "RowPage", "RowView", "one_row", "row_page"]
 
 PAGE = 60
 #: Right and wrong are found by looking; one request looks at no more rows than this and says where to go on.
-_MOST_LOOKED_AT = 3_000
+_MOST_LOOKED_AT = 10_000
 _BATCH = 500
 _TEXT_BYTES = 24_000
 _CARD_CHARACTERS = 600

@@ -162,6 +162,8 @@ def _progress(metadata: dict[str, Any]) -> float | None:
 def _facts(metadata: dict[str, Any]) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     for name, value in metadata.items():
+        if name == "vmi_run_url":
+            continue  # it is the link
         label = name.removeprefix("vmi_").replace("_", " ").capitalize()
         if isinstance(value, dict) and all(isinstance(item, (int, float, str)) for item in value.values()):
             text = " · ".join(f"{key} {_word(item)}" for key, item in value.items())

@@ -14,7 +14,7 @@ from vertex_model_inference.sandbox.labelbox.validation.problems import (
     unknown_fields,
 )
 
-__all__ = ["check_answer", "check_questions", "find_feature", "find_option"]
+__all__ = ["check_answer", "check_questions", "find_feature", "find_option", "is_framed"]
 
 _QUESTION = frozenset({"name", "schemaId", "answer", "answers", "confidence", "customMetrics", "frames", "uuid"})
 _OPTION = frozenset({"name", "schemaId", "confidence", "customMetrics", "classifications", "frames"})
@@ -74,6 +74,13 @@ def find_option(form: Mapping[str, Any], question: Feature, *, both_allowed: boo
         return by_id
     both = "both name and schemaId" if name is not None else "neither name nor schemaId"
     return Problem("InvalidFeatureReference", f"An answer of {question.name!r} has {both}; exactly one is needed.")
+
+
+def is_framed(form: Mapping[str, Any]) -> bool:
+    """Whether an answer holds for some frames only: as a whole, or part by part (the temporal form)."""
+    answer = form.get("answers", form.get("answer"))
+    parts = answer if type(answer) is list else [answer]
+    return form.get("frames") is not None or any(type(p) is dict and p.get("frames") is not None for p in parts)
 
 
 def check_answer(form: Mapping[str, Any], question: Feature, *, both_allowed: bool) -> Iterable[Problem]:

@@ -11,6 +11,7 @@ __all__ = ["check_metric"]
 
 _FIELDS = frozenset({"uuid", "dataRow", "metricName", "metricValue", "featureName", "subclassName", "aggregation"})
 _SCALAR = frozenset({"ARITHMETIC_MEAN", "GEOMETRIC_MEAN", "HARMONIC_MEAN", "SUM"})
+_AGGREGATIONS = _SCALAR | {"CONFUSION_MATRIX"}
 _RESERVED = frozenset(
     {
         "true_positive_count",
@@ -34,7 +35,7 @@ def check_metric(row: dict[str, Any]) -> Iterable[Problem]:
         yield Problem("MissingValue", "A metric needs metricName.")
     elif name in _RESERVED:
         yield Problem("InvalidMetric", f"metricName {name!r} is reserved.")
-    if aggregation != "CONFUSION_MATRIX" and aggregation not in _SCALAR:
+    if not isinstance(aggregation, str) or aggregation not in _AGGREGATIONS:
         yield Problem("InvalidMetric", f"aggregation {aggregation!r:.40} is not one that Labelbox knows.")
         return
     if value is None:

@@ -11,6 +11,9 @@ import msgspec
 __all__ = ["Problem", "confidence", "custom_metrics", "frames", "is_index", "is_number", "unknown_fields"]
 
 
+_LARGEST = 2**53  # beyond it, whole numbers are not exact in every JSON reader
+
+
 class Problem(msgspec.Struct, frozen=True):
     """A named error of a row.
 
@@ -24,14 +27,14 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def is_number(value: Any) -> bool:
-    """A finite int or float (a bool is neither)."""
+    """A finite int or float (a bool is neither), no larger than JSON's readers agree on."""
     kind = type(value)
-    return kind is int or (kind is float and math.isfinite(value))
+    return (kind is int and -_LARGEST <= value <= _LARGEST) or (kind is float and math.isfinite(value))
 
 
 def is_index(value: Any, least: int = 0) -> bool:
     """An int, ``least`` or more."""
-    return type(value) is int and value >= least
+    return type(value) is int and least <= value <= _LARGEST
 
 
 def confidence(form: Mapping[str, Any], where: str, *, allowed: bool = True) -> Iterable[Problem]:

@@ -9,8 +9,14 @@ from typing import Any
 
 import msgspec
 
+from vertex_model_inference.sandbox.labelbox.normalized import TOOLS
 from vertex_model_inference.sandbox.labelbox.validation import metrics, shapes
-from vertex_model_inference.sandbox.labelbox.validation.answers import check_answer, check_questions, find_feature
+from vertex_model_inference.sandbox.labelbox.validation.answers import (
+    check_answer,
+    check_questions,
+    find_feature,
+    is_framed,
+)
 from vertex_model_inference.sandbox.labelbox.validation.features import Feature, FeatureIndex
 from vertex_model_inference.sandbox.labelbox.validation.messages import check_message_task
 from vertex_model_inference.sandbox.labelbox.validation.problems import (
@@ -138,6 +144,7 @@ _MEDIA: dict[Kind, frozenset[str]] = {
     Kind.VIDEO_MASKS: frozenset({"VIDEO"}),
     Kind.MESSAGES: frozenset({"CONVERSATIONAL", "LLM"}),
 }
+_FRAMED = frozenset({"VIDEO", "AUDIO", "UNKNOWN"})
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\Z")
 _NO_CONFIDENCE = frozenset({Kind.SEGMENTS, Kind.RELATIONSHIP, Kind.MESSAGES})
 
@@ -176,6 +183,8 @@ def check(row: Any, index: FeatureIndex, assets: Mapping[tuple[str, str], Asset]
     if not fields.issuperset(row):
         problems.extend(unknown_fields(row, fields, f"A row with {kind.value}"))
     if kind is Kind.VIDEO_MASKS and row.get("name") is None and row.get("schemaId") is None:
+        if asset is not None and asset.media_type not in ("UNKNOWN", "VIDEO"):
+            problems.append(Problem("MediaTypeMismatch", f"masks do not exist on {asset.media_type} data rows."))
         problems.extend(_video_masks(row, index))
         return Checked(tuple(problems), asset, kind)
     feature = find_feature(row, index, tool=kind is not Kind.ANSWER, both_allowed=rules.both_allowed)
@@ -184,7 +193,7 @@ def check(row: Any, index: FeatureIndex, assets: Mapping[tuple[str, str], Asset]
         return Checked(tuple(problems), asset, kind)
     assert isinstance(feature, Feature)
     if kind is Kind.ANSWER:
-        _check_answer_row(row, feature, index, rules, problems)
+        _check_answer_row(row, feature, asset, rules, problems)
     else:
         _check_object_row(row, kind, feature, asset, rules, problems)
     return Checked(tuple(problems), asset, kind, feature)
@@ -226,9 +235,9 @@ def _named_only(row: dict[str, Any], index: FeatureIndex, rules: Rules) -> Probl
 
 
 def _check_answer_row(
-    row: dict[str, Any], feature: Feature, index: FeatureIndex, rules: Rules, problems: list[Problem]
+    row: dict[str, Any], feature: Feature, asset: Asset | None, rules: Rules, problems: list[Problem]
 ) -> None:
-    if index.tools.get(feature.name) is feature or feature.kind in _ALL_TOOLS:
+    if feature.kind in TOOLS:
         problems.append(
             Problem("AnnotationKindMismatch", f"{feature.name!r} is a {feature.kind} tool; an answer does not fit it.")
         )
@@ -237,10 +246,9 @@ def _check_answer_row(
         problems.append(Problem("UnknownField", "A classification has its nested classifications inside its answer."))
     if row.get("messageId") is not None and not isinstance(row["messageId"], str):
         problems.append(Problem("InvalidValue", "messageId must be a string."))
+    if asset is not None and asset.media_type not in _FRAMED and is_framed(row):
+        problems.append(Problem("MediaTypeMismatch", f"frames do not exist on {asset.media_type} data rows."))
     problems.extend(check_answer(row, feature, both_allowed=rules.both_allowed))
-
-
-_ALL_TOOLS = frozenset(kind for kinds in _TOOLS.values() for kind in kinds)
 
 
 def _check_object_row(
@@ -290,6 +298,8 @@ def _check_value(
         message = row.get("messageId")
         if media == "CONVERSATIONAL" and not (isinstance(message, str) and message):
             yield Problem("MissingValue", f"An entity of {where} on a conversation needs messageId.")
+        elif message is not None and not isinstance(message, str):
+            yield Problem("InvalidValue", f"messageId of {where} must be a string.")
         length = None if asset is None or message is not None else asset.text_length
         yield from shapes.check_entity(value, length, where)
     elif kind is Kind.DOCUMENT_ENTITY:
@@ -307,15 +317,15 @@ def _check_value(
 def _check_box_row(row: dict[str, Any], box: Any, asset: Asset | None, media: str, where: str) -> Iterable[Problem]:
     width, height = (None, None) if asset is None else (asset.width, asset.height)
     unit, page = row.get("unit"), row.get("page")
-    if media == "PDF":
+    if media == "PDF" or (media == "UNKNOWN" and (page is not None or unit is not None)):
         if page is None or unit is None:
-            yield Problem("MissingValue", f"A box of {where} on a document needs page and unit.")
+            yield Problem("MissingValue", f"A box of {where} on a document needs both page and unit.")
         width = height = 100.0 if unit == "PERCENT" else None
-    elif media != "UNKNOWN" and (page is not None or unit is not None):
+    elif page is not None or unit is not None:
         yield Problem("UnknownField", f"A box of {where} has page or unit only on documents, not on {media}.")
     if page is not None and not is_index(page, 1):
         yield Problem("InvalidGeometry", f"page of {where} must be a whole number from 1, not {page!r:.20}.")
-    if unit is not None and unit not in shapes.UNITS:
+    if unit is not None and not (isinstance(unit, str) and unit in shapes.UNITS):
         yield Problem(
             "InvalidValue", f"unit of {where} must be one of {', '.join(sorted(shapes.UNITS))}, not {unit!r:.20}."
         )
@@ -342,7 +352,8 @@ def _video_masks(row: dict[str, Any], index: FeatureIndex) -> Iterable[Problem]:
     yield from confidence(row, "the row")
     yield from custom_metrics(row, "the row", allowed=False)
     masks = row["masks"]
-    for instance in masks.get("instances") or () if type(masks) is dict else ():
+    instances = masks.get("instances") if type(masks) is dict else None
+    for instance in instances if type(instances) is list else ():
         feature = find_feature(instance, index, tool=True, both_allowed=False) if type(instance) is dict else None
         if isinstance(feature, Problem):
             yield feature
