@@ -288,7 +288,8 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
     except VmiError as untold:
         # The run has ended all the same; its own files say how.
         log.warning("Labelbox not told of the end", run_id=context.spec.run_id, cause=str(untold))
-        message = f"{message} Labelbox could not be told: {untold.message}"
+        if error is None or untold.error_code != error[0]:  # else it would be said twice
+            message = f"{message} Labelbox could not be told: {untold.message}"
     return Finished(state.value, counts, message)
 
 
