@@ -26,6 +26,7 @@ from vertex_model_inference.steps.match import Matcher
 __all__ = ["DecodeDone", "decode_shard", "decoder_of"]
 
 _SAMPLES = 16
+_ONTOLOGY = msgspec.json.Decoder(Ontology)
 
 
 class DecodeDone(NamedTuple):
@@ -67,7 +68,7 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
     ended: list[Outcome] = []
     if answers:
         decoder = decoder_of(context, [bytes(answer.prediction) for answer in answers[:_SAMPLES]])
-        ontology = msgspec.json.decode(context.store.get(files.ontology), type=Ontology)
+        ontology = _ONTOLOGY.decode(context.store.get(files.ontology))
         matcher = Matcher(ontology, context.spec.option.rules)
         for row, answer in _with_real_size(context, shard, answers):
             try:

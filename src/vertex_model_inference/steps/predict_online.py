@@ -50,6 +50,9 @@ class _Reported(msgspec.Struct):
     error: msgspec.Raw
 
 
+_REPORTED = msgspec.json.Decoder(_Reported)
+
+
 def predict_shard(context: Context, shard: int) -> OnlineDone:
     """Predict one staged shard; writes ``answers/`` and ``ended/predict-``.
 
@@ -163,7 +166,7 @@ class _Worker:
 
     def _take(self, row: DataRow, prediction: bytes) -> None:
         try:
-            reported = msgspec.json.decode(prediction, type=_Reported)
+            reported = _REPORTED.decode(prediction)
         except msgspec.DecodeError:
             self._results[row.id] = Answer(data_row_id=row.id, prediction=msgspec.Raw(prediction))
             return
