@@ -71,7 +71,6 @@ def _sdk_way(environment: dict[str, str], seeded: Seeded) -> tuple[float, float]
             "dataRow": {"id": each},
             "name": QUESTION,
             "answer": {"name": "1", "confidence": 0.5},
-            "confidence": 0.5,
         }
         for each in ids
     ]

@@ -61,9 +61,7 @@ async def _run(calls: list[Call]) -> list[Answer]:
         async def one(call: Call) -> Answer:
             due = begin + call.due
             late = time.perf_counter() - due
-            async with session.request(
-                call.method, call.url, headers=call.headers, data=call.body or None
-            ) as response:
+            async with session.request(call.method, call.url, headers=call.headers, data=call.body or None) as response:
                 body = await response.read()
             return Answer(call.kind, response.status, time.perf_counter() - due, late, body)
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_SWITCH_S = 0.0005
-
 
 def serve(
     host: str = typer.Option("127.0.0.1", help="Address to listen on; others than loopback need VMI_WEBHOOK_SECRET."),
@@ -80,7 +78,6 @@ def _listen(host: str, port: int) -> socket.socket:
 def _serve(settings: Settings, sock: socket.socket) -> None:
     import contextlib
     import signal
-    import sys
     from collections.abc import AsyncIterator, Iterator
 
     import uvicorn
@@ -92,9 +89,6 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
     from vertex_model_inference.webhook.runs import LazyRuns
     from vertex_model_inference.webhook.wiring import catalog_of
 
-    # The event loop shares the interpreter with the threads of the runs: at Python's 5 ms a turn, four busy ones make a
-    # call wait for 20 ms each time that it wants to go on.
-    sys.setswitchinterval(_SWITCH_S)
     catalog = catalog_of(settings)
     runs = LazyRuns(lambda: _engine(settings))
     assert settings.labelbox_api_key is not None, "required by the command"

@@ -57,10 +57,7 @@ def parse_ontology(answer: dict[str, Any]) -> Ontology:
     """
     raw = answer.get("normalized")
     try:
-        if isinstance(raw, str):
-            normalized = _NORMALIZED.decode(raw)
-        else:
-            normalized = msgspec.convert(raw, _Normalized)
+        normalized = _NORMALIZED.decode(raw) if isinstance(raw, str) else msgspec.convert(raw, _Normalized)
     except msgspec.MsgspecError as error:
         raise LabelboxError(
             f"The ontology {answer.get('id')} is not of the form expected: {error}.",
