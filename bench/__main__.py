@@ -1,6 +1,6 @@
 """``python -m bench``: measure everything side by side and print one table.
 
-Exit code 0 whatever was measured: a figure that misses its target on a busy machine is news, not a failure of the bench.
+Exit code 0 whatever was measured: a figure that misses its target on a busy machine is news, not a failure.
 """
 
 from __future__ import annotations

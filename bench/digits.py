@@ -1,6 +1,6 @@
-"""The whole ``digits`` job by ``vmi run``: time by step, rows a second, memory; and the plain SDK's way of moving the data.
+"""The whole ``digits`` job by ``vmi run``: time by step, rows a second, memory; and the plain SDK's way with the data.
 
-The SDK's way is measured too, not computed: export the model run, then ``add_predictions`` with the same predictions and
+The SDK's way is measured too, not computed: export the model run, then ``add_predictions`` with as many predictions and
 ``wait_till_done`` as it comes. It does no inference at all, so the comparison is in the SDK's favour.
 """
 
@@ -33,7 +33,7 @@ def _vmi_run(environment: dict[str, str], seeded: Seeded, folder: Path) -> tuple
     with (folder / "status.json").open("wb") as out, (folder / "log").open("wb") as log:
         started = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, "-m", "vertex_model_inference", "run", seeded.model_run_id]
+            [sys.executable, "-m", "vertex_model_inference", "run", seeded.model_run_id]  # noqa: RUF005 - two lines
             + ["--model", seeded.display_name, "--json"],
             env=environment_with(environment),
             cwd=folder,

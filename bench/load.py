@@ -1,7 +1,7 @@
-"""An open-loop load of HTTP calls, from a process of its own: each call has its time, whether or not others are answered.
+"""An open-loop load of HTTP calls, from a process of its own: each call has its time, answered or not the others.
 
-``python -m bench.load`` reads ``Call``s as MessagePack from stdin and writes ``Answer``s to stdout. A latency counts from
-the moment that the call was due, so that a server that stalls cannot hide the calls that it kept waiting.
+``python -m bench.load`` reads ``Call``s as MessagePack from stdin and writes ``Answer``s to stdout. A latency counts
+from the moment that the call was due, so that a server that stalls cannot hide the calls that it kept waiting.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``vmi serve`` under load: 200 ``POST /model_run`` a second for ten seconds, while it works on the runs they start.
 
-Nine of ten are redeliveries for a few runs that go on; every tenth is the first delivery for a model run of its own, two
-text rows each, which is then really run. ``GET /models`` and ``GET /healthz`` are asked at the same time.
+Nine of ten are redeliveries for a few runs that go on; every tenth is the first delivery for a model run of its own,
+two text rows each, which is then really run. ``GET /models`` and ``GET /healthz`` are asked at the same time.
 """
 
 from __future__ import annotations
