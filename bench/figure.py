@@ -54,9 +54,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
             target, met = f"ratio >= {least_ratio:g}", ratio >= least_ratio
         elif most is not None:
             target, met = f"< {most:g} {unit}", ours < most
-        return cls(
-            name=name, unit=unit, ours=ours, other=other, against=against, ratio=ratio, target=target, met=met
-        )
+        return cls(name=name, unit=unit, ours=ours, other=other, against=against, ratio=ratio, target=target, met=met)
 
     @classmethod
     def alone(cls, name: str, unit: str, ours: float, *, target: str = "", met: bool | None = None) -> Figure:
@@ -73,5 +71,3 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The value that ``share`` (0..1) of the values do not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-

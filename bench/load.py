@@ -1,7 +1,7 @@
-"""An open-loop load of HTTP calls, from a process of its own: each call has its time, whether or not others are answered.
+"""An open-loop load of HTTP calls, from a process of its own: each call has its time, answered or not the others.
 
-``python -m bench.load`` reads ``Call``s as MessagePack from stdin and writes ``Answer``s to stdout. A latency counts from
-the moment that the call was due, so that a server that stalls cannot hide the calls that it kept waiting.
+``python -m bench.load`` reads ``Call``s as MessagePack from stdin and writes ``Answer``s to stdout. A latency counts
+from the moment that the call was due, so that a server that stalls cannot hide the calls that it kept waiting.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ async def _run(calls: list[Call]) -> list[Answer]:
         async def one(call: Call) -> Answer:
             due = begin + call.due
             late = time.perf_counter() - due
-            async with session.request(
-                call.method, call.url, headers=call.headers, data=call.body or None
-            ) as response:
+            async with session.request(call.method, call.url, headers=call.headers, data=call.body or None) as response:
                 body = await response.read()
             return Answer(call.kind, response.status, time.perf_counter() - due, late, body)
 

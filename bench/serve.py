@@ -43,9 +43,12 @@ def serving(environment: Mapping[str, str], folder: Path) -> Iterator[str]:
         try:
             line = process.stdout.readline().strip()
             if not line.startswith("listening on "):
-                log.seek(0)
-                raise RuntimeError(f"vmi serve did not start: {log.read().decode()[-2000:]}")
+                raise RuntimeError("vmi serve did not start")
             yield line.removeprefix("listening on ")
+        except Exception:
+            log.seek(0)
+            sys.stderr.write(f"vmi serve (exit code {process.poll()}) said:\n{log.read().decode()[-40000:]}\n")
+            raise
         finally:
             process.send_signal(signal.SIGTERM)
             try:

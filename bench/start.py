@@ -107,11 +107,11 @@ def run(rounds: int = ROUNDS) -> list[Figure]:
     healthz, models = median([each.healthz for each in cold]), median([each.models for each in cold])
     return [
         Figure.compared(
-            "start: vmi serve to /healthz", "s", healthz, other["labelbox"], "python -c 'import labelbox'",
+            "start: vmi serve to /healthz", "s", healthz, other["labelbox"], "import labelbox",
             more_is_better=False, most=1,
         ),
         Figure.compared(
-            "start: vmi serve to /models", "s", models, other["aiplatform"], "python -c 'import google.cloud.aiplatform'",
+            "start: vmi serve to /models", "s", models, other["aiplatform"], "import google.cloud.aiplatform",
             more_is_better=False, most=1,
         ),
         Figure.compared(

@@ -1,7 +1,7 @@
 """``vmi serve`` under load: 200 ``POST /model_run`` a second for ten seconds, while it works on the runs they start.
 
-Nine of ten are redeliveries for a few runs that go on; every tenth is the first delivery for a model run of its own, two
-text rows each, which is then really run. ``GET /models`` and ``GET /healthz`` are asked at the same time.
+Nine of ten are redeliveries for a few runs that go on; every tenth is the first delivery for a model run of its own,
+two text rows each, which is then really run. ``GET /models`` and ``GET /healthz`` are asked at the same time.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def _model_runs(environment: dict[str, str], count: int) -> list[str]:
     )
     options = [{"label": label, "value": label} for label in (container.ANSWER, "no")]
     question = {"type": "radio", "name": "answer", "instructions": "answer", "required": False, "options": options}
-    ontology = client.create_ontology(
-        "bench", {"tools": [], "classifications": [question]}, media_type=MediaType.Text
-    )
+    ontology = client.create_ontology("bench", {"tools": [], "classifications": [question]}, media_type=MediaType.Text)
     dataset = client.create_dataset(name="bench")
     keys = [str(uuid.uuid4()) for _ in range(2)]
     task = dataset.create_data_rows(
@@ -63,7 +61,9 @@ def _model_runs(environment: dict[str, str], count: int) -> list[str]:
 
 
 def _post(url: str, secret: str, model_run_id: str, *, slow: bool, due: float = 0.0, kind: str = "") -> load.Call:
-    body = json.dumps({"modelId": "bench", "modelRunId": model_run_id, "modelType": "slow" if slow else "fast"}).encode()
+    body = json.dumps(
+        {"modelId": "bench", "modelRunId": model_run_id, "modelType": "slow" if slow else "fast"}
+    ).encode()
     headers = {HEADER: sign(secret, body), "Content-Type": "application/json"}
     return load.Call(due, kind, "POST", f"{url}/model_run", headers, body)
 

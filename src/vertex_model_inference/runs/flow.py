@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 GROUPS_IN_FLIGHT = 4
 POLL_S = 20.0
+_OUTCOME = msgspec.json.Decoder(Outcome)
 
 
 class Group(NamedTuple):
@@ -265,8 +266,7 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
     causes: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for entry in context.store.entries(context.files.outcomes_folder):
-        decoder = msgspec.json.Decoder(Outcome)
-        shard: list[Outcome] = [decoder.decode(line) for line in context.store.lines(entry.path)]
+        shard: list[Outcome] = [_OUTCOME.decode(line) for line in context.store.lines(entry.path)]
         counts += Counts.of(shard)
         for item in shard:
             if item.status is OutcomeStatus.FAILED:

@@ -28,6 +28,7 @@ __all__ = ["Progress"]
 log = structlog.get_logger()
 
 _ORDER = list(RunState)
+_STATUS = msgspec.json.Decoder(RunStatus)
 _FILE_EVERY_S = 1.0
 _LABELBOX_EVERY_S = 4.0
 
@@ -184,7 +185,7 @@ class Progress:
             except VmiError as error:
                 log.warning("status not written", run_id=self._spec.run_id, cause=str(error))
             if dirty and self._watch is not None:
-                self._watch(msgspec.json.decode(raw, type=RunStatus))
+                self._watch(_STATUS.decode(raw))
             if not to_labelbox or state.ended or state is RunState.QUEUED or self._told == (state.value, metadata):
                 return
             try:
@@ -223,6 +224,6 @@ def read_status(store: Store, run_id: str) -> RunStatus | None:
         StorageError: Storage did not answer.
     """
     try:
-        return msgspec.json.decode(store.get(Files(run_id).status), type=RunStatus)
+        return _STATUS.decode(store.get(Files(run_id).status))
     except NotFoundError:
         return None

@@ -39,6 +39,7 @@ log = structlog.get_logger()
 WORKFLOW_VERSION = "1"
 """Raised only when runs begun by an older release cannot be carried on; DBOS then leaves them alone."""
 
+_SPEC = msgspec.json.Decoder(RunSpec)
 _QUEUE = "runs"
 _RUNS_AT_ONCE = 4
 _ADOPT_EVERY_S = 5.0
@@ -202,7 +203,7 @@ class RunService:
     # -- working ------------------------------------------------------------------------------------------------------
 
     def _work(self, raw: str) -> Finished:
-        spec = msgspec.json.decode(raw, type=RunSpec)
+        spec = _SPEC.decode(raw)
         assert self._surroundings is not None
         context, progress = self._surroundings.of(spec, self._watch)
         try:
@@ -211,7 +212,7 @@ class RunService:
             self._surroundings.forget(spec.run_id)
 
     def _work_group(self, raw: str, number: int, shards: list[int]) -> Counts:
-        spec = msgspec.json.decode(raw, type=RunSpec)
+        spec = _SPEC.decode(raw)
         assert self._surroundings is not None
         context, progress = self._surroundings.of(spec, self._watch)
         return group_flow(_Durable(self), context, progress, Group(number, shards))

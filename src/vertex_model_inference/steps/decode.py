@@ -29,6 +29,7 @@ __all__ = ["DecodeDone", "decode_shard", "decoder_of"]
 _SAMPLES = 16
 _NOTHING = frozenset((b"[]", b"{}"))
 """Answers that are empty in every form."""
+_ONTOLOGY = msgspec.json.Decoder(Ontology)
 
 
 class DecodeDone(NamedTuple):
@@ -75,7 +76,7 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
         decoded = [_nothing(row) for row, _ in _with_real_size(context, shard, answers)]
     else:
         decoder = decoder_of(context, telling)
-        ontology = msgspec.json.decode(context.store.get(files.ontology), type=Ontology)
+        ontology = _ONTOLOGY.decode(context.store.get(files.ontology))
         matcher = Matcher(ontology, context.spec.option.rules)
         for row, answer in _with_real_size(context, shard, answers):
             try:

@@ -54,6 +54,9 @@ class _Reported(msgspec.Struct):
     error: msgspec.Raw
 
 
+_REPORTED = msgspec.json.Decoder(_Reported)
+
+
 def predict_shard(context: Context, shard: int) -> OnlineDone:
     """Predict one staged shard; writes ``answers/`` and ``ended/predict-``.
 
@@ -172,7 +175,7 @@ class _Worker:
     def _take(self, row: DataRow, prediction: bytes) -> None:
         value: Any = None
         with contextlib.suppress(msgspec.DecodeError):
-            value = msgspec.json.decode(msgspec.json.decode(prediction, type=_Reported).error)
+            value = msgspec.json.decode(_REPORTED.decode(prediction).error)
         if value is None:
             self._results[row.id] = Answer(data_row_id=row.id, prediction=msgspec.Raw(prediction))
             return

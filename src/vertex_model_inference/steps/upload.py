@@ -41,6 +41,9 @@ class _Uuid(msgspec.Struct):
     uuid: str = ""
 
 
+_UUID = msgspec.json.Decoder(_Uuid)
+
+
 def upload_shard(context: Context, shard: int) -> UploadDone:
     """Upload one decoded shard and write ``ended/upload-`` and ``outcomes/``.
 
@@ -141,7 +144,7 @@ def _outcome(row: _Row, statuses: dict[str, ImportedRow] | LabelboxError | None)
             ),
             dropped=decoded.dropped,
         )
-    answers = [statuses.get(msgspec.json.decode(line, type=_Uuid).uuid) for line in row.lines]
+    answers = [statuses.get(_UUID.decode(line).uuid) for line in row.lines]
     accepted = sum(1 for answer in answers if answer is not None and answer.ok)
     refused = next((answer for answer in answers if answer is not None and not answer.ok), None)
     silent = sum(1 for answer in answers if answer is None)

@@ -26,6 +26,9 @@ class _Body(msgspec.Struct):
     predictions: list[msgspec.Raw]
 
 
+_BODY = msgspec.json.Decoder(_Body)
+
+
 class Reply(NamedTuple):
     """Either the predictions, one per instance, or why there are none.
 
@@ -125,7 +128,7 @@ class Session:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Reply(None, 0, f"no answer ({type(error).__name__})")
         try:
-            predictions = msgspec.json.decode(raw, type=_Body).predictions
+            predictions = _BODY.decode(raw).predictions
         except msgspec.DecodeError as error:
             return Reply(None, 422, f"the answer is not {{'predictions': [...]}}: {error}")
         if len(predictions) != len(instances):
