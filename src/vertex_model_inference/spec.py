@@ -17,6 +17,7 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         decoded/00000.jsonl       Decoded a line: how many annotations of the row are in the file above
         ended/<step>-00000.jsonl  Outcome a line: rows of the shard that ended at that step
         outcomes/00000.jsonl      Outcome a line: exactly one for each row of the shard
+        verdict.json              how the run ended, written before Labelbox is told
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ class Files:
         self.spec = f"{self.folder}/spec.json"
         self.status = f"{self.folder}/status.json"
         self.ontology = f"{self.folder}/ontology.json"
+        self.verdict = f"{self.folder}/verdict.json"
         self.outcomes_folder = f"{self.folder}/outcomes"
 
     def shard(self, kind: str, shard: int, suffix: str = "jsonl") -> str:

@@ -149,6 +149,25 @@ def test_truncate_behind_the_end_changes_nothing(http: httpx2.Client) -> None:
     assert http.get("/x").content == _BODY
 
 
+def test_an_answer_held_back_has_happened(http: httpx2.Client, app: _App) -> None:
+    before = app.calls
+    _break(http, match="/x", answer_after_s=60)
+    with pytest.raises(httpx2.ReadTimeout):
+        http.get("/x", timeout=1)
+    assert app.calls == before + 1
+    _break(http, match="/y", answer_after_s=0.1)
+    start = time.monotonic()
+    assert http.get("/y").content == _BODY
+    assert time.monotonic() - start >= 0.1
+
+
+def test_only_bodies_that_contain(http: httpx2.Client) -> None:
+    _break(http, match="*", contains="COMPLETE", status=500)
+    assert http.post("/x", content=b"FAILED").status_code == 200
+    assert http.post("/x", content=b"is COMPLETE now").status_code == 500
+    assert http.post("/x", content=b"is COMPLETE now").status_code == 200
+
+
 def test_times_and_after_and_method(http: httpx2.Client) -> None:
     _break(http, match="/x*", method="get", times=2, after=1, status=500)
     codes = [http.get(path).status_code for path in ("/x1", "/x2", "/x3", "/x4")]

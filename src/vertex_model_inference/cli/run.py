@@ -33,6 +33,7 @@ def run(
     Example: `vmi run cm1x9... --model "digits classifier"`
     """
     from vertex_model_inference.cli import logs
+    from vertex_model_inference.cli.leaving import leave
     from vertex_model_inference.runs.reading import status_of
     from vertex_model_inference.runs.service import RunService
     from vertex_model_inference.runs.surroundings import Surroundings
@@ -60,6 +61,11 @@ def run(
                 shown.follow(lambda: status_of(surroundings.store, started.run_id))
             finished = service.wait(started.run_id)
         status = status_of(surroundings.store, started.run_id)
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted; the same command, or `vmi serve`, carries the run on.", err=True)
+        service.stop()
+        leave(130)
+        raise
     finally:
         service.stop()
     if json_:
@@ -69,6 +75,7 @@ def run(
     else:
         typer.echo(f"{finished.state}: {finished.message}")
         typer.echo(f"Outcomes: vmi outcomes {started.run_id}{' --failed' if finished.counts.failed else ''}")
+    leave(exit_code(finished))
     raise typer.Exit(exit_code(finished))
 
 

@@ -28,6 +28,7 @@ def serve(
     """
     from vertex_model_inference import settings as module
     from vertex_model_inference.cli import logs
+    from vertex_model_inference.cli.leaving import leave
 
     logs.to_stderr()
     settings = module.load()
@@ -37,6 +38,7 @@ def serve(
         settings.require("project")
     with _listen(host, port) as sock:
         _serve(settings, sock)
+    leave(0)
 
 
 def _engine(settings: Settings) -> Engine:

@@ -13,7 +13,7 @@ from typing import IO
 
 from vertex_model_inference.errors import ConflictError
 
-__all__ = ["Executor", "dead_executors"]
+__all__ = ["Executor", "anyone_alive", "dead_executors"]
 
 
 class Executor:
@@ -56,6 +56,16 @@ def _take(path: Path) -> IO[bytes] | None:
         file.close()
         return None
     return file
+
+
+def anyone_alive(folder: Path, name: str) -> bool:
+    """Whether a process holds one of the numbered ids of ``name``."""
+    for path in folder.glob(f"{name}-*.lock"):
+        held = _take(path)
+        if held is None:
+            return True
+        held.close()
+    return False
 
 
 def dead_executors(folder: Path, own: str) -> list[tuple[str, Executor]]:

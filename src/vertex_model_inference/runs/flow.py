@@ -6,6 +6,7 @@ keep no state), so this file reads as the design tells the story.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from vertex_model_inference.runs.status import RunState
 from vertex_model_inference.spec import ARTIFACTS_VERSION
 from vertex_model_inference.steps import assets, decode, export, predict_batch, predict_online, upload
 from vertex_model_inference.steps.context import Context
+from vertex_model_inference.vertex.jobs import BatchJob
 
 __all__ = ["Finished", "Group", "Runner", "end", "group_flow", "groups", "run_flow", "stage_group"]
 
@@ -99,13 +101,33 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
 
 def end(runner: Runner, context: Context, progress: Progress, counts: Counts, error: VmiError | None) -> Finished:
     """The run's last step: outcomes added up, Labelbox told, the status file closed."""
+    progress.hush()
     try:
         finished = runner.step("finish", finish, context, counts, _words(error))
     except StorageError as unread:
         # The outcomes cannot be read, so none may be claimed; but Labelbox must not show a run that goes on for ever.
         finished = runner.step("fail", fail, context, counts, str(error or unread))
+    else:
+        if progress.carried_on:
+            for job in _jobs(context):
+                progress.job(job.name, job.state)
     progress.finish(RunState(finished.state), finished.counts, finished.message)
     return finished
+
+
+class _JobFile(msgspec.Struct):
+    """What is read of a job's file."""
+
+    job: BatchJob
+
+
+def _jobs(context: Context) -> Iterator[BatchJob]:
+    """The run's jobs as they ended, also those of groups that ended in another process."""
+    for entry in context.store.entries(f"{context.files.folder}/jobs"):
+        if re.fullmatch(r"\d+\.json", entry.path.rsplit("/", 1)[-1]):
+            job = msgspec.json.decode(context.store.get(entry.path), type=_JobFile).job
+            if job.name:
+                yield job
 
 
 def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Group]:
@@ -282,6 +304,7 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
         "vmi_message": message,
         "vmi_artifacts_version": ARTIFACTS_VERSION,
     }
+    context.store.put(context.files.verdict, msgspec.json.encode(Finished(state.value, counts, message)))
     trouble = state is RunState.FAILED or counts.failed or counts.skipped
     try:
         _last_word(context, state, message if trouble else "", metadata)

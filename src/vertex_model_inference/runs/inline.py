@@ -5,6 +5,7 @@ The same flow and the same steps; a call that is repeated finds the files and go
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -17,7 +18,7 @@ from vertex_model_inference.runs import flow
 from vertex_model_inference.runs.asking import spec_of
 from vertex_model_inference.runs.flow import Finished, Group
 from vertex_model_inference.runs.progress import Progress, read_status
-from vertex_model_inference.runs.reading import idle_seconds
+from vertex_model_inference.runs.reading import idle_seconds, seconds_since
 from vertex_model_inference.runs.started import Started
 from vertex_model_inference.runs.status import RunState
 from vertex_model_inference.runs.surroundings import Surroundings
@@ -57,8 +58,10 @@ def begin(surroundings: Surroundings, model_run_id: str, option: ModelOption, mo
         status = read_status(store, run_id)
         if status is None:
             spec = spec_of(surroundings.settings, run_id, model_run_id, option, model_id)
-            store.put(Files(run_id).spec, msgspec.json.encode(spec))
-            return Started(run_id, joined=False)
+            # Of calls that come at once, storage lets one write it.
+            if asyncio.run(store.aput_new(Files(run_id).spec, msgspec.json.encode(spec))):
+                return Started(run_id, joined=False)
+            return Started(run_id, joined=seconds_since(_spec(surroundings, run_id).created_at) < ABANDONED_S)
         if not status.state.ended:
             return Started(run_id, joined=idle_seconds(status) < ABANDONED_S)
         attempt += 1

@@ -2,6 +2,9 @@
 
 Telling is never allowed to hurt the work: a status that cannot be written is logged and tried again at the next beat.
 The last word (COMPLETE or FAILED) is a step of the run and not told from here.
+
+After a crash, groups of a run can be carried on by another process than the run itself. Only the one that has the run
+tells; the others' counts come to it with the groups' results.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ _LABELBOX_EVERY_S = 4.0
 
 
 class Progress:
-    """One run's progress in this process; safe to call from several threads.
+    """One run's progress in this process; safe to call from several threads. Tells nobody before ``lead``.
 
     Args:
         spec: The run.
@@ -42,6 +45,10 @@ class Progress:
         labelbox: Where the pipeline status goes.
         run_url: Where people can look.
         watch: Called with every new status, for a progress bar in the same process.
+
+    Attributes:
+        status: As far as this process knows.
+        carried_on: An earlier process began the run.
     """
 
     def __init__(
@@ -72,18 +79,51 @@ class Progress:
             created_at=spec.created_at,
             steps={step: StepProgress() for step in STEPS},
         )
+        self._floor: dict[str, int] = dict.fromkeys(STEPS, 0)
+        self._counts = Counts()
+        self.carried_on = False
+        self._hushed = False
+        self._thread: threading.Thread | None = None
+
+    def lead(self) -> None:
+        """This process has the run: take up what an earlier one left, and tell from now on."""
+        if self._thread is not None:
+            return
+        files = Files(self._spec.run_id)
         before = None
+        hushed = False
         try:
-            before = read_status(store, spec.run_id)
+            before = read_status(self._store, self._spec.run_id)
+            # Once the verdict is written, Labelbox may know the end: only the last step talks to it any more.
+            hushed = before is not None and self._store.exists(files.verdict)
         except VmiError as error:
-            log.warning("status not read", run_id=spec.run_id, cause=str(error))
-        if before is not None:
-            # A run that goes on after a crash does not fall back to an earlier state.
-            self.status.state = before.state if not before.state.ended else RunState.EXPORTING
-            for step, progress in before.steps.items():
-                self.status.steps[step].seconds = progress.seconds
-        self._thread = threading.Thread(target=self._beat, name=f"progress-{spec.run_id}", daemon=True)
-        self._thread.start()
+            # The run's own steps will meet the same trouble and end it in words.
+            log.warning("status not read", run_id=self._spec.run_id, cause=str(error))
+        with self._lock:
+            if before is not None:
+                self._take_up(before)
+            self._hushed = hushed
+            self._stop = threading.Event()
+            self._thread = threading.Thread(target=self._beat, name=f"progress-{self._spec.run_id}", daemon=True)
+            self._thread.start()
+
+    def _take_up(self, before: RunStatus) -> None:
+        """A run that goes on after a crash does not fall back behind what was told of it.
+
+        What its remembered steps tell again comes up from nothing, so the old figures are the floor of the new ones.
+        """
+        self.carried_on = True
+        status = self.status
+        status.state = max(before.state, status.state, key=_ORDER.index)
+        status.ended_at, status.message = before.ended_at, before.message
+        status.export_complete = before.export_complete or status.export_complete
+        status.jobs = {**before.jobs, **status.jobs}
+        status.counts = max(before.counts, self._counts, key=lambda counts: counts.ended)
+        for step in STEPS:
+            told = before.steps.get(step, StepProgress())
+            status.steps[step].seconds += told.seconds
+            self._floor[step] = told.done
+            self._refresh(step)
 
     def tell(self, step: str, done: int) -> None:
         """``done`` more rows have passed ``step``; provisional until the step's result settles it."""
@@ -100,7 +140,7 @@ class Progress:
             self._refresh(step)
 
     def _refresh(self, step: str) -> None:
-        self.status.steps[step].done = self._settled[step] + self._live[step]
+        self.status.steps[step].done = max(self._floor[step], self._settled[step] + self._live[step])
         if step == "export":
             self.status.rows = self.status.steps[step].done
         self._dirty = True
@@ -125,7 +165,8 @@ class Progress:
     def ended(self, counts: Counts) -> None:
         """More rows have their outcome."""
         with self._lock:
-            self.status.counts = self.status.counts + counts
+            self._counts += counts
+            self.status.counts = max(self.status.counts, self._counts, key=lambda known: known.ended)
             self._dirty = True
 
     def job(self, name: str, state: str) -> None:
@@ -147,22 +188,33 @@ class Progress:
             counts=counts,
         )
 
+    def hush(self) -> None:
+        """Tell Labelbox nothing more, once what is on its way has arrived: nothing may come after the last word."""
+        with self._io:
+            self._hushed = True
+
     def finish(self, state: RunState, counts: Counts, message: str) -> None:
         """Write the last status file; Labelbox was told by the run's last step."""
-        self._stop.set()
-        self._thread.join(10)
+        self.close()
         with self._lock:
+            if self.carried_on and state is RunState.COMPLETE:
+                # Groups that had ended before, or ended in another process, told nothing here.
+                for step in STEPS:
+                    self._floor[step] = max(self._floor[step], counts.exported)
+                    self._refresh(step)
             self.status.state = state
             self.status.counts = counts
             self.status.message = message
             self.status.ended_at = now()
             self._dirty = True
-        self._publish(to_labelbox=False)
+        self._publish(to_labelbox=False, last=True)
 
     def close(self) -> None:
         """Stop telling without an end, for a process that gives the run up."""
         self._stop.set()
-        self._thread.join(10)
+        if self._thread is not None:
+            self._thread.join(10)
+            self._thread = None
 
     def metadata(self) -> Mapping[str, Any]:
         """What Labelbox shows beside the status: progress, counts and where to look."""
@@ -172,8 +224,10 @@ class Progress:
         while not self._stop.wait(_FILE_EVERY_S):
             self._publish(to_labelbox=time.monotonic() - self._told_at >= _LABELBOX_EVERY_S)
 
-    def _publish(self, *, to_labelbox: bool) -> None:
+    def _publish(self, *, to_labelbox: bool, last: bool = False) -> None:
         with self._io:
+            if self._thread is None and not last:
+                return  # another process has the run
             with self._lock:
                 dirty, self._dirty = self._dirty, False
                 self.status.updated_at = now()
@@ -186,7 +240,9 @@ class Progress:
                 log.warning("status not written", run_id=self._spec.run_id, cause=str(error))
             if dirty and self._watch is not None:
                 self._watch(_STATUS.decode(raw))
-            if not to_labelbox or state.ended or state is RunState.QUEUED or self._told == (state.value, metadata):
+            if not to_labelbox or self._hushed or state.ended or state is RunState.QUEUED:
+                return
+            if self._told == (state.value, metadata):
                 return
             try:
                 # An error message persists until it is set again: a new run starts with none.

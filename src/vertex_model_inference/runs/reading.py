@@ -14,7 +14,7 @@ from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.spec import Files
 from vertex_model_inference.storage.store import Store
 
-__all__ = ["all_runs", "idle_seconds", "outcomes_of", "status_of"]
+__all__ = ["all_runs", "idle_seconds", "outcomes_of", "seconds_since", "status_of"]
 
 
 def all_runs(store: Store) -> list[RunStatus]:
@@ -56,7 +56,12 @@ def status_of(store: Store, run: str) -> RunStatus:
 
 def idle_seconds(status: RunStatus) -> float:
     """Seconds since a process last wrote the status; a run that goes on writes each second."""
-    return (datetime.now(UTC) - datetime.fromisoformat(status.updated_at)).total_seconds()
+    return seconds_since(status.updated_at)
+
+
+def seconds_since(moment: str) -> float:
+    """Seconds since a moment that is written as RFC 3339."""
+    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
 
 
 def outcomes_of(store: Store, run_id: str, *, failed: bool = False) -> Iterator[Outcome]:

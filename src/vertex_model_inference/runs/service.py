@@ -19,7 +19,7 @@ from vertex_model_inference.errors import NotFoundError
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.outcomes import Counts
 from vertex_model_inference.runs.asking import spec_of
-from vertex_model_inference.runs.executors import Executor, dead_executors
+from vertex_model_inference.runs.executors import Executor, anyone_alive, dead_executors
 from vertex_model_inference.runs.flow import Finished, Group, group_flow, run_flow
 from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.runs.started import Started
@@ -132,18 +132,22 @@ class RunService:
         DBOS.register_queue(_QUEUE, worker_concurrency=_RUNS_AT_ONCE, polling_interval_sec=0.1)
 
     def stop(self) -> None:
-        """Let go: unfinished runs stay in the database for the next process."""
+        """Let go: unfinished runs stay in the database for the next process. A second call does nothing."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         if self._adopter is not None:
             self._adopter.join(10)
+        if self._surroundings is not None:
+            self._surroundings.hush()
         if self._dbos is not None:
             self._dbos.destroy(destroy_registry=True)
         if self._engine is not None:
             self._engine.dispose()
-        if self._executor is not None:
-            self._executor.release()
         if self._surroundings is not None:
             self._surroundings.close()
+        if self._executor is not None:
+            self._executor.release()  # last: from now on others may carry on our runs
 
     # -- asking for runs ----------------------------------------------------------------------------------------------
 
@@ -188,17 +192,44 @@ class RunService:
         Raises:
             VmiError: The run ended in an error of ours.
         """
-        finished: Finished = self._dbos.retrieve_workflow(run_id).get_result(polling_interval_sec=0.2)
+        done = threading.Event()
+
+        def watch() -> None:
+            # Who waits for another process's run takes it over when that process dies.
+            while not done.wait(_ADOPT_EVERY_S) and not self._stop.is_set():
+                try:
+                    self.take_over(run_id)
+                except Exception as error:  # noqa: BLE001  # the next beat tries again
+                    log.warning("could not look after the run", run_id=run_id, cause=type(error).__name__)
+
+        threading.Thread(target=watch, name=f"look-after-{run_id}", daemon=True).start()
+        try:
+            finished: Finished = self._dbos.retrieve_workflow(run_id).get_result(polling_interval_sec=0.2)
+        finally:
+            done.set()
         return finished
 
     def take_over(self, run_id: str) -> bool:
-        """Carry on a run whose process has died; False when its process is alive or the run has ended."""
+        """Carry on a run that nobody works on; False when somebody does or will, or when it has ended.
+
+        Raises:
+            NotFoundError: There is no such run.
+        """
+        assert self._executor is not None
         status = self._dbos.get_workflow_status(run_id)
         if status is None:
             raise NotFoundError(f"There is no run {run_id}.", hint="`vmi status` lists the runs.")
         if status.status not in _ACTIVE:
             return False
-        return any(name == status.executor_id for name in self._recover_dead())
+        if status.executor_id == self._executor.id and status.status == "PENDING":
+            return True
+        self._recover_dead()
+        if anyone_alive(self._locks, "serve"):
+            return False  # its queue, its adopter
+        status = self._dbos.get_workflow_status(run_id)
+        if status.status == "ENQUEUED" and status.queue_name == _QUEUE:
+            self._dbos.resume_workflow(run_id)  # into the queue that every process works on
+        return bool(status.status == "ENQUEUED")
 
     # -- working ------------------------------------------------------------------------------------------------------
 
@@ -214,8 +245,11 @@ class RunService:
     def _work_group(self, raw: str, number: int, shards: list[int]) -> Counts:
         spec = _SPEC.decode(raw)
         assert self._surroundings is not None
-        context, progress = self._surroundings.of(spec, self._watch)
-        return group_flow(_Durable(self), context, progress, Group(number, shards))
+        context, progress = self._surroundings.of(spec, self._watch, lead=False)
+        try:
+            return group_flow(_Durable(self), context, progress, Group(number, shards))
+        finally:
+            self._surroundings.forget(spec.run_id, lead=False)
 
     def _adopt(self) -> None:
         while not self._stop.wait(_ADOPT_EVERY_S):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from vertex_model_inference.labelbox.gateway import Labelbox
 from vertex_model_inference.runs.flow import run_url
@@ -74,38 +75,83 @@ class Surroundings:
         )
         self._predictions = Predictions(endpoint=settings.vertex_url, token=lambda: auth()[0])
         self._lock = threading.Lock()
-        self._runs: dict[str, tuple[Context, Progress]] = {}
+        self._runs: dict[str, _Run] = {}
 
-    def of(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None = None) -> tuple[Context, Progress]:
-        """The run's context and progress; the same ones for the run and its groups."""
+    def of(
+        self, spec: RunSpec, watch: Callable[[RunStatus], None] | None = None, *, lead: bool = True
+    ) -> tuple[Context, Progress]:
+        """The run's context and progress; the same ones for the run and its groups, until each has called ``forget``.
+
+        Args:
+            spec: The run.
+            watch: Called with every new status.
+            lead: The caller has the run itself, not only a group of it, and so tells how far it is.
+
+        Raises:
+            StorageError: Storage did not answer.
+        """
         with self._lock:
             found = self._runs.get(spec.run_id)
             if found is None:
-                bare = Context(
-                    spec=spec,
-                    settings=self.settings,
-                    labelbox=self.labelbox,
-                    store=self.store,
-                    buckets=self._buckets,
-                    regions=self._regions,
-                    index=self._index,
-                    jobs=self._jobs,
-                    predictions=self._predictions,
-                )
-                progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch)
-                found = self._runs[spec.run_id] = (bare.telling(progress.tell), progress)
-            return found
+                found = self._runs[spec.run_id] = self._make(spec, watch)
+            found.users += 1
+        if lead:
+            try:
+                found.progress.lead()
+            except BaseException:
+                self.forget(spec.run_id)
+                raise
+        return found.context, found.progress
 
-    def forget(self, run_id: str) -> None:
-        """The run has ended here."""
+    def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:
+        bare = Context(
+            spec=spec,
+            settings=self.settings,
+            labelbox=self.labelbox,
+            store=self.store,
+            buckets=self._buckets,
+            regions=self._regions,
+            index=self._index,
+            jobs=self._jobs,
+            predictions=self._predictions,
+        )
+        progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch)
+        return _Run(bare.telling(progress.tell), progress)
+
+    def forget(self, run_id: str, *, lead: bool = True) -> None:
+        """The run, or a group of it (not ``lead``), has ended here."""
         with self._lock:
-            found = self._runs.pop(run_id, None)
-        if found is not None:
-            found[1].close()
+            found = self._runs.get(run_id)
+            if found is None:
+                return
+            found.users -= 1
+            if found.users <= 0:
+                del self._runs[run_id]
+        if lead:
+            found.progress.close()
+
+    def hush(self) -> None:
+        """Stop telling of every run: this process gives them up."""
+        with self._lock:
+            runs = list(self._runs.values())
+        for run in runs:
+            run.progress.close()
 
     def close(self) -> None:
         """Close every connection."""
-        for run_id in list(self._runs):
-            self.forget(run_id)
+        with self._lock:
+            left = list(self._runs.values())
+            self._runs.clear()
+        for run in left:
+            run.progress.close()
         self._index.close()
         self.labelbox.close()
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one run has here, and how many workflows of it use that."""
+
+    context: Context
+    progress: Progress
+    users: int = 0

@@ -4,6 +4,7 @@ The same middleware wraps all three servers. A rule is JSON::
 
     {"match": "setPipelineStatus*",      # operation name or URL path, shell-style pattern
      "method": "POST",                   # optional
+     "contains": "COMPLETE",             # optional: only requests whose body has this text
      "times": 3,                         # how often (default 1; 0 means always)
      "after": 0,                         # let this many matching requests through first
      "status": 503,                      # answer this status ...
@@ -40,6 +41,7 @@ class FaultRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     match: str
     method: str | None = None
+    contains: str | None = None
     times: int = 1
     after: int = 0
     status: int | None = None
@@ -53,11 +55,13 @@ class FaultRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     seen: int = 0
     fired: int = 0
 
-    def take(self, method: str, names: tuple[str, ...]) -> bool:
+    def take(self, method: str, names: tuple[str, ...], body: bytes = b"") -> bool:
         """Whether the rule fires for this request; counts it."""
         if self.method is not None and self.method.upper() != method:
             return False
         if not any(fnmatch.fnmatchcase(name, self.match) for name in names):
+            return False
+        if self.contains is not None and self.contains.encode() not in body:
             return False
         self.seen += 1
         if self.seen <= self.after or (self.times and self.fired >= self.times):
@@ -92,14 +96,15 @@ class FaultMiddleware:
             await self.app(scope, receive, send)
             return
         names: tuple[str, ...] = (scope["path"],)
-        if self.operation is not None:
+        body = b""
+        if self.operation is not None or any(rule.contains for rule in self.rules):
             body = await _read(receive)
             receive = _replay(body, receive)
-            name = self.operation(scope, body)
+            name = self.operation(scope, body) if self.operation is not None else None
             if name:
                 names = (name, scope["path"])
         for rule in self.rules:
-            if rule.take(scope["method"], names):
+            if rule.take(scope["method"], names, body):
                 await self._fire(rule, scope, receive, send)
                 return
         await self.app(scope, receive, send)

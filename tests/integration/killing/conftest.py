@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,7 +92,7 @@ class Process:
         try:
             return self.popen.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.popen.send_signal(signal.SIGKILL)
+            self.popen.send_signal(signal.SIGABRT)  # tells where its threads are
             self.popen.wait(30)
             pytest.fail(f"still running after {seconds} s:\n{self.said()}")
 
@@ -144,19 +145,39 @@ class Arena:
     def run(self) -> Process:
         return self.start("run", self.model_run_id, "--model", self.seeded.display_name, "--json")
 
+    def menu(self, served: Process) -> None:
+        """Wait until the webhook knows the model: its menu is read in the background."""
+        url = served.url()
+        name = self.seeded.display_name
+        until("the menu has the model", lambda: name in self.http.get(f"{url}/models").json())
+
+    def post(self, served: Process) -> httpx2.Response:
+        """Labelbox's call."""
+        body = {"modelId": self.seeded.model_id, "modelRunId": self.model_run_id, "modelType": self.seeded.display_name}
+        return self.http.post(f"{served.url()}/model_run", json=body)
+
     def press(self, served: Process) -> str:
         """Train Model; the run's id."""
-        url = served.url()
-        body = {"modelId": self.seeded.model_id, "modelRunId": self.model_run_id, "modelType": self.seeded.display_name}
+        self.menu(served)
+        answer = self.post(served)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["runId"])
 
-        def post() -> str | None:
-            answer = self.http.post(f"{url}/model_run", json=body)
-            if answer.status_code == 422:  # the menu is still being read
-                return None
-            assert answer.status_code == 200, answer.text
-            return str(answer.json()["runId"])
+    def until_said(self, process: Process, text: str) -> None:
+        until(f"it says {text!r}", lambda: text in process.said())
 
-        return until("the webhook knows the model", post)
+    def works_on(self, process: Process, run_id: str) -> bool:
+        """Whether the run is in this process, as the engine's database has it."""
+        uri = f"file:{self.folder / 'vmi' / 'vmi.sqlite'}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as db:
+            [(executor,)] = db.execute("SELECT executor_id FROM workflow_status WHERE workflow_uuid = ?", (run_id,))
+        lock = (self.folder / "vmi" / "executors" / f"{executor}.lock").stat()
+        # /proc/locks: "1: FLOCK  ADVISORY  WRITE <pid> <major>:<minor>:<inode> 0 EOF"
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if fields[-3].endswith(f":{lock.st_ino}") and int(fields[-4]) == process.popen.pid:
+                return True
+        return False
 
     def close(self) -> None:
         for process in self.processes:
@@ -201,9 +222,12 @@ class Arena:
 
         return until(f"{run_id} ends", look, seconds)
 
+    def all_jobs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.http.get(f"{self.config.vertex_url}/_sandbox/jobs").json()["jobs"]
+        return found
+
     def jobs(self, run_id: str) -> list[dict[str, Any]]:
-        found = self.http.get(f"{self.config.vertex_url}/_sandbox/jobs").json()["jobs"]
-        return [job for job in found if run_id in job["displayName"]]
+        return [job for job in self.all_jobs() if run_id in job["displayName"]]
 
     def in_labelbox(self) -> dict[str, Any]:
         found: dict[str, Any] = self.http.get(

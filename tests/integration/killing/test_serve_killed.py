@@ -33,17 +33,35 @@ MOMENTS = {
     "upload-lost": Moment("labelbox", "createMEAPredictionImportByFilePyApi", {"after": 1}),
     "upload-happened": Moment("labelbox", "createMEAPredictionImportByFilePyApi", {"after": 1, **HAPPENED}),
     "outcomes": Moment("storage", "*/outcomes/00001.jsonl", {"method": "PUT"}),
+    "finish-told": Moment("labelbox", "setPipelineStatusPyApi", {"contains": '"COMPLETE"', **HAPPENED}),
     "finish": Moment("storage", "*/outcomes/00002.jsonl", {"method": "GET"}),
 }
 
 
-@pytest.mark.parametrize("name", MOMENTS)
-def test_killed_in(name: str, arena: Arena) -> None:
-    moment = MOMENTS[name]
-    reached = arena.hold(moment.server, moment.match, **moment.more)
-    first = arena.serve()
-    run_id = arena.press(first)
-    reached()
-    first.kill()
+# Several moments in one run: each process is killed at the next.
+CHAINS = (
+    ("export-start", "assets", "submit-lost", "collect"),
+    ("export-read", "instances", "submit-happened"),
+    ("job-running", "decode", "upload-lost"),
+    ("upload-happened", "outcomes", "finish"),
+    ("finish-told",),
+)
+
+
+@pytest.mark.parametrize("names", CHAINS, ids=" ".join)
+def test_killed_in(names: tuple[str, ...], arena: Arena) -> None:
+    run_id = ""
+    for name in names:
+        moment = MOMENTS[name]
+        reached = arena.hold(moment.server, moment.match, **moment.more)
+        served = arena.serve()
+        run_id = run_id or arena.press(served)
+        reached()
+        served.kill()
+        arena.release()
     arena.serve()
     arena.check(run_id)
+
+
+def test_every_moment_is_tried() -> None:
+    assert sorted(name for names in CHAINS for name in names) == sorted(MOMENTS)
