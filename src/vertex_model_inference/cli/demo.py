@@ -46,6 +46,8 @@ def demo(
     from vertex_model_inference.sandbox.launcher import running
 
     say = _Say(quiet=json_)
+    # Ends like Ctrl-C, so that the servers that were started end too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     base = port_base if port_base is not None else (8700 if keep else 0)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vmi-demo-", ignore_cleanup_errors=True)))
@@ -72,7 +74,8 @@ def demo(
         if keep:
             say(f"Labelbox (sandbox): {config.labelbox_url}/    webhook: {webhook}/models    Ctrl-C ends it all.")
             for variable, value in environment.items():
-                say(f"export {variable}={value}")
+                if variable != "VMI_WEBHOOK_SECRET":  # entered already; nobody needs to see it
+                    say(f"export {variable}={value}")
             _until_interrupted()
     raise typer.Exit(0 if good else 1)
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from vertex_model_inference.labelbox.gateway import Labelbox
     from vertex_model_inference.models import ModelOption
     from vertex_model_inference.runs.flow import Finished
     from vertex_model_inference.runs.status import RunStatus
+    from vertex_model_inference.settings import Settings
     from vertex_model_inference.vertex.options import Options
 
 __all__ = ["exit_code", "run"]
@@ -43,6 +45,7 @@ def run(
     settings.require("labelbox_api_key")
     option = _option(catalog_of(settings).refresh(), model)
     surroundings = Surroundings(settings)
+    _check(settings, surroundings.labelbox, model_run_id)
     shown = _Bars(quiet=json_ or not sys.stderr.isatty())
     service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update)
     service.start()
@@ -74,6 +77,51 @@ def run(
         typer.echo(f"Outcomes: vmi outcomes {started.run_id}{' --failed' if finished.counts.failed else ''}")
     leave(exit_code(finished))
     raise typer.Exit(exit_code(finished))
+
+
+def _check(settings: Settings, labelbox: Labelbox, model_run_id: str) -> None:
+    """Make sure that there is something to run on, before a run is begun that could only fail.
+
+    Raises:
+        NotFoundError: Labelbox knows no such model run.
+        LabelboxError: Nothing answers at its address, or it does not take the key.
+    """
+    import asyncio
+
+    import httpx2
+
+    from vertex_model_inference.errors import LabelboxError, NotFoundError
+    from vertex_model_inference.labelbox.lookup import ModelRunLookup
+
+    assert settings.labelbox_api_key is not None, "required by the command"
+    lookup = ModelRunLookup(settings.labelbox_api_key, settings.labelbox_graphql)
+
+    async def ask() -> bool | None:
+        try:
+            return await lookup(model_run_id)
+        finally:
+            await lookup.close()
+
+    exists = asyncio.run(ask())
+    if exists is False:
+        raise NotFoundError(
+            f"Labelbox knows no model run {model_run_id}.",
+            hint="Check the id, and that LABELBOX_API_KEY belongs to the same organization.",
+        )
+    if exists is None:
+        # The patience that a run has with an outage is not for somebody who waits at a terminal.
+        try:
+            httpx2.get(settings.labelbox_url, timeout=5)
+        except httpx2.ConnectError:
+            raise LabelboxError(
+                f"Nothing answers at {settings.labelbox_url}, where Labelbox should be.",
+                code="labelbox_unavailable",
+                hint="Check VMI_LABELBOX_URL and the network.",
+                retryable=True,
+            ) from None
+        except httpx2.HTTPError:
+            pass  # slow or odd: the next call finds out
+        labelbox.model_run(model_run_id)
 
 
 def _option(options: Options, name: str) -> ModelOption:

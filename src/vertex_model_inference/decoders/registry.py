@@ -148,6 +148,8 @@ def _unsound(finding: object) -> str | None:
 def recognise(samples: Sequence[bytes], option: ModelOption) -> Decoder:
     """The decoder for a model: the one that is set, else what its metadata says, else what its answers look like.
 
+    A decoder must read most of the answers, not all: one that is broken is the failure of its own row.
+
     Args:
         samples: Raw JSON of the first answers (``prediction`` values).
         option: The menu's entry, with the Vertex model if there is one.
@@ -162,19 +164,26 @@ def recognise(samples: Sequence[bytes], option: ModelOption) -> Decoder:
         raise UnknownOutputError(
             f"The model {option.name!r} has given no answer by which to know its form.", hint=_HINT, option=option.name
         )
-    fitting = []
+    votes = []
     for name, fit in _FITS:
         fits = [fit(sample) for sample in samples]
-        if all(one.form for one in fits):
-            fitting.append((name, any(one.content for one in fits)))
+        read = sum(one.form for one in fits)
+        if read > len(samples) / 2:
+            votes.append((read, name, any(one.content for one in fits)))
+    most = max((read for read, _, _ in votes), default=0)
+    fitting = [(name, content) for read, name, content in votes if read == most]
     with_content = [name for name, content in fitting if content]
+    if len(fitting) == 1:  # also without content: no other form is like it
+        with_content = [fitting[0][0]]
     if not with_content and option.task is not None:  # all answers are empty: the task can still decide
         detects = option.task is Task.IMAGE_OBJECT_DETECTION
         with_content = [name for name, _ in fitting if (name in _DETECTORS) is detects]
     if not with_content:
         raise _not_known(samples, option, empty=bool(fitting))
     chosen = with_content[0]
-    if chosen == "boxes-arrays" and not all(BoxesArrays.implies_layout(sample) for sample in samples):
+    if chosen == "boxes-arrays" and not all(
+        BoxesArrays.implies_layout(sample) for sample in samples if BoxesArrays.fit(sample).form
+    ):
         raise UnknownOutputError(
             f"The model {option.name!r} answers arrays of boxes, and nothing says in which order their four numbers "
             f"are. It answered: {shortened(samples[0])}",
@@ -189,7 +198,7 @@ _HINT = "Set decoder of the model in vmi.toml."
 
 def _not_known(samples: Sequence[bytes], option: ModelOption, *, empty: bool) -> UnknownOutputError:
     shown = "; ".join(dict.fromkeys(shortened(sample) for sample in samples[:3]))
-    why = "All its first answers are empty" if empty else "No decoder reads all of its first answers"
+    why = "All its first answers are empty" if empty else "No decoder reads most of its first answers"
     return UnknownOutputError(
         f"How the model {option.name!r} answers is not known. {why}. It answered: {shown}",
         hint=f"{_HINT} Known are: {', '.join(known_names())}.",

@@ -154,6 +154,8 @@ class Connection:
             rest_endpoint=f"{self._base_url}/api/v1",
             enable_experimental=True,
         )
+        # Without a name, the SDK reads the source of every function on the stack to make one up, at each call.
+        client.set_sdk_method("vmi")
         session = client._request_client._connection  # noqa: SLF001 - no public way to the session
         for scheme in ("http://", "https://"):
             session.mount(scheme, Adapter(pool_connections=4, pool_maxsize=32))

@@ -46,6 +46,9 @@ class _Normalized(msgspec.Struct):
     classifications: list[_Classification] | None = None
 
 
+_NORMALIZED = msgspec.json.Decoder(_Normalized)
+
+
 def parse_ontology(answer: dict[str, Any]) -> Ontology:
     """The ``ontology`` object of a GraphQL answer -> ``Ontology``.
 
@@ -54,10 +57,7 @@ def parse_ontology(answer: dict[str, Any]) -> Ontology:
     """
     raw = answer.get("normalized")
     try:
-        if isinstance(raw, str):
-            normalized = msgspec.json.decode(raw, type=_Normalized)
-        else:
-            normalized = msgspec.convert(raw, _Normalized)
+        normalized = _NORMALIZED.decode(raw) if isinstance(raw, str) else msgspec.convert(raw, _Normalized)
     except msgspec.MsgspecError as error:
         raise LabelboxError(
             f"The ontology {answer.get('id')} is not of the form expected: {error}.",

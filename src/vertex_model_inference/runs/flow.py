@@ -16,7 +16,7 @@ import msgspec
 import stamina
 import structlog
 
-from vertex_model_inference.errors import StorageError, VmiError
+from vertex_model_inference.errors import StorageError, UploadRefusedError, VmiError
 from vertex_model_inference.models import Predictor
 from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
 from vertex_model_inference.runs.progress import Progress, progress_metadata
@@ -35,6 +35,7 @@ log = structlog.get_logger()
 
 GROUPS_IN_FLIGHT = 4
 POLL_S = 20.0
+_OUTCOME = msgspec.json.Decoder(Outcome)
 
 
 class Group(NamedTuple):
@@ -101,10 +102,15 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
 def end(runner: Runner, context: Context, progress: Progress, counts: Counts, error: VmiError | None) -> Finished:
     """The run's last step: outcomes added up, Labelbox told, the status file closed."""
     progress.hush()
-    finished = runner.step("finish", finish, context, counts, _words(error))
-    if progress.carried_on:
-        for job in _jobs(context):
-            progress.job(job.name, job.state)
+    try:
+        finished = runner.step("finish", finish, context, counts, _words(error))
+    except StorageError as unread:
+        # The outcomes cannot be read, so none may be claimed; but Labelbox must not show a run that goes on for ever.
+        finished = runner.step("fail", fail, context, counts, str(error or unread))
+    else:
+        if progress.carried_on:
+            for job in _jobs(context):
+                progress.job(job.name, job.state)
     progress.finish(RunState(finished.state), finished.counts, finished.message)
     return finished
 
@@ -130,10 +136,10 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     Raises:
         LabelboxError: The export failed.
     """
-    settings = context.settings
-    batch = context.spec.option.predictor is Predictor.BATCH
-    least = settings.job_rows if batch else settings.shard_rows
-    per_group = max(1, least // settings.shard_rows)
+    spec = context.spec
+    batch = spec.option.predictor is Predictor.BATCH
+    least = spec.job_rows if batch else spec.shard_rows
+    per_group = max(1, least // spec.shard_rows)
     with _timed(progress, "export") as clock:
         task = runner.step("export.begin", export.begin_export, context)
         clock.rows = 0
@@ -280,14 +286,18 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
     """
     counts = Counts()
     causes: Counter[str] = Counter()
+    examples: dict[str, str] = {}
     for entry in context.store.entries(context.files.outcomes_folder):
-        decoder = msgspec.json.Decoder(Outcome)
-        shard: list[Outcome] = [decoder.decode(line) for line in context.store.lines(entry.path)]
+        shard: list[Outcome] = [_OUTCOME.decode(line) for line in context.store.lines(entry.path)]
         counts += Counts.of(shard)
-        causes.update(item.code or "unknown" for item in shard if item.status is OutcomeStatus.FAILED)
+        for item in shard:
+            if item.status is OutcomeStatus.FAILED:
+                code = item.code or "unknown"
+                causes[code] += 1
+                examples.setdefault(code, item.message or "")
     if counts != expected:
         log.warning("outcome files and groups differ", run_id=context.spec.run_id, files=counts, groups=expected)
-    state, message = _verdict(counts, causes, error)
+    state, message = _verdict(counts, causes, examples, error)
     status = Progress.last_status(context.spec, counts)
     metadata = {
         **progress_metadata(status, run_url(context)),
@@ -301,8 +311,25 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
     except VmiError as untold:
         # The run has ended all the same; its own files say how.
         log.warning("Labelbox not told of the end", run_id=context.spec.run_id, cause=str(untold))
-        message = f"{message} Labelbox could not be told: {untold.message}"
+        if error is None or untold.error_code != error[0]:  # else it would be said twice
+            message = f"{message} Labelbox could not be told: {untold.message}"
     return Finished(state.value, counts, message)
+
+
+def fail(context: Context, counts: Counts, message: str) -> Finished:
+    """The last step of a run whose files cannot be read any more: tell Labelbox that it failed, and why.
+
+    Args:
+        context: The run.
+        counts: What the groups reported.
+        message: What is wrong.
+    """
+    metadata = {"vmi_run": context.spec.run_id, "vmi_run_url": run_url(context), "vmi_message": message}
+    try:
+        _last_word(context, RunState.FAILED, message, metadata)
+    except VmiError as untold:
+        log.warning("Labelbox not told of the end", run_id=context.spec.run_id, cause=str(untold))
+    return Finished(RunState.FAILED.value, counts, message)
 
 
 def _last_word(context: Context, state: RunState, trouble: str, metadata: dict[str, Any]) -> None:
@@ -318,14 +345,22 @@ def _last_word(context: Context, state: RunState, trouble: str, metadata: dict[s
             )
 
 
-def _verdict(counts: Counts, causes: Counter[str], error: tuple[str, str] | None) -> tuple[RunState, str]:
+def _verdict(
+    counts: Counts, causes: Counter[str], examples: dict[str, str], error: tuple[str, str] | None
+) -> tuple[RunState, str]:
     listed = ", ".join(f"{code} {n:,}" for code, n in causes.most_common(5))
     if error is not None:
         return RunState.FAILED, error[1]
     if counts.exported == 0:
         return RunState.FAILED, "The model run has no data rows. Add data rows to it, then run again."
-    if counts.failed and not counts.predicted and not counts.empty:
-        return RunState.FAILED, f"None of the {counts.exported:,} data rows could be predicted ({listed})."
+    refused = UploadRefusedError.code in causes
+    if counts.failed and not counts.predicted and (refused or not counts.empty):
+        # What stopped all of them is worth more than its code: it says what to do.
+        worst = UploadRefusedError.code if refused else causes.most_common(1)[0][0]
+        return (
+            RunState.FAILED,
+            f"None of the {counts.exported:,} data rows could be predicted ({listed}). {examples[worst]}".rstrip(),
+        )
     parts = [f"{counts.predicted:,} of {counts.exported:,} data rows predicted"]
     if counts.empty:
         parts.append(f"{counts.empty:,} empty")
@@ -337,7 +372,7 @@ def _verdict(counts: Counts, causes: Counter[str], error: tuple[str, str] | None
 
 
 def run_url(context: Context) -> str:
-    """Where people can look at the run's files: the Cloud console for a bucket (which asks who they are), or the folder.
+    """Where people can look at the run: the Cloud console for a bucket (which asks who they are), or the folder.
 
     In a sandbox, the status file's own address.
     """

@@ -15,11 +15,12 @@ from vertex_model_inference.errors import NotFoundError, VmiError
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.outcomes import Counts
 from vertex_model_inference.runs import flow
+from vertex_model_inference.runs.asking import spec_of
 from vertex_model_inference.runs.flow import Finished, Group
 from vertex_model_inference.runs.progress import Progress, read_status
 from vertex_model_inference.runs.reading import idle_seconds, seconds_since
 from vertex_model_inference.runs.started import Started
-from vertex_model_inference.runs.status import RunState, now
+from vertex_model_inference.runs.status import RunState
 from vertex_model_inference.runs.surroundings import Surroundings
 from vertex_model_inference.spec import Files, RunSpec, run_id_of
 from vertex_model_inference.steps.context import Context
@@ -56,7 +57,7 @@ def begin(surroundings: Surroundings, model_run_id: str, option: ModelOption, mo
         run_id = run_id_of(model_run_id, option.name, attempt)
         status = read_status(store, run_id)
         if status is None:
-            spec = RunSpec(run_id=run_id, model_run_id=model_run_id, option=option, created_at=now(), model_id=model_id)
+            spec = spec_of(surroundings.settings, run_id, model_run_id, option, model_id)
             # Of calls that come at once, storage lets one write it.
             if asyncio.run(store.aput_new(Files(run_id).spec, msgspec.json.encode(spec))):
                 return Started(run_id, joined=False)

@@ -31,6 +31,7 @@ __all__ = ["Progress"]
 log = structlog.get_logger()
 
 _ORDER = list(RunState)
+_STATUS = msgspec.json.Decoder(RunStatus)
 _FILE_EVERY_S = 1.0
 _LABELBOX_EVERY_S = 4.0
 
@@ -85,17 +86,19 @@ class Progress:
         self._thread: threading.Thread | None = None
 
     def lead(self) -> None:
-        """This process has the run: take up what an earlier one left, and tell from now on.
-
-        Raises:
-            StorageError: Storage did not answer.
-        """
+        """This process has the run: take up what an earlier one left, and tell from now on."""
         if self._thread is not None:
             return
         files = Files(self._spec.run_id)
-        before = read_status(self._store, self._spec.run_id)
-        # Once the verdict is written, Labelbox may know the end: only the last step talks to it any more.
-        hushed = before is not None and self._store.exists(files.verdict)
+        before = None
+        hushed = False
+        try:
+            before = read_status(self._store, self._spec.run_id)
+            # Once the verdict is written, Labelbox may know the end: only the last step talks to it any more.
+            hushed = before is not None and self._store.exists(files.verdict)
+        except VmiError as error:
+            # The run's own steps will meet the same trouble and end it in words.
+            log.warning("status not read", run_id=self._spec.run_id, cause=str(error))
         with self._lock:
             if before is not None:
                 self._take_up(before)
@@ -236,7 +239,7 @@ class Progress:
             except VmiError as error:
                 log.warning("status not written", run_id=self._spec.run_id, cause=str(error))
             if dirty and self._watch is not None:
-                self._watch(msgspec.json.decode(raw, type=RunStatus))
+                self._watch(_STATUS.decode(raw))
             if not to_labelbox or self._hushed or state.ended or state is RunState.QUEUED:
                 return
             if self._told == (state.value, metadata):
@@ -277,6 +280,6 @@ def read_status(store: Store, run_id: str) -> RunStatus | None:
         StorageError: Storage did not answer.
     """
     try:
-        return msgspec.json.decode(store.get(Files(run_id).status), type=RunStatus)
+        return _STATUS.decode(store.get(Files(run_id).status))
     except NotFoundError:
         return None

@@ -18,11 +18,12 @@ import structlog
 from vertex_model_inference.errors import NotFoundError
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.outcomes import Counts
+from vertex_model_inference.runs.asking import spec_of
 from vertex_model_inference.runs.executors import Executor, anyone_alive, dead_executors
 from vertex_model_inference.runs.flow import Finished, Group, group_flow, run_flow
 from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.runs.started import Started
-from vertex_model_inference.runs.status import RunStatus, now
+from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.runs.surroundings import Surroundings
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec, run_id_of
@@ -38,6 +39,7 @@ log = structlog.get_logger()
 WORKFLOW_VERSION = "1"
 """Raised only when runs begun by an older release cannot be carried on; DBOS then leaves them alone."""
 
+_SPEC = msgspec.json.Decoder(RunSpec)
 _QUEUE = "runs"
 _RUNS_AT_ONCE = 4
 _ADOPT_EVERY_S = 5.0
@@ -163,7 +165,7 @@ class RunService:
                 return Started(latest.workflow_id, joined=True)
             attempt = 0 if latest is None else int(latest.workflow_id.rsplit("-", 1)[1]) + 1
             run_id = run_id_of(model_run_id, option.name, attempt)
-            spec = RunSpec(run_id=run_id, model_run_id=model_run_id, option=option, created_at=now(), model_id=model_id)
+            spec = spec_of(self.settings, run_id, model_run_id, option, model_id)
             raw = msgspec.json.encode(spec).decode()
             with SetWorkflowID(run_id):
                 if self._role == "serve":
@@ -232,7 +234,7 @@ class RunService:
     # -- working ------------------------------------------------------------------------------------------------------
 
     def _work(self, raw: str) -> Finished:
-        spec = msgspec.json.decode(raw, type=RunSpec)
+        spec = _SPEC.decode(raw)
         assert self._surroundings is not None
         context, progress = self._surroundings.of(spec, self._watch)
         try:
@@ -241,7 +243,7 @@ class RunService:
             self._surroundings.forget(spec.run_id)
 
     def _work_group(self, raw: str, number: int, shards: list[int]) -> Counts:
-        spec = msgspec.json.decode(raw, type=RunSpec)
+        spec = _SPEC.decode(raw)
         assert self._surroundings is not None
         context, progress = self._surroundings.of(spec, self._watch, lead=False)
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, NoReturn, TypeVar
 
 from vertex_model_inference.errors import AssetError, NotFoundError, StorageError, VmiError
@@ -20,7 +20,7 @@ from vertex_model_inference.spec import Staged
 from vertex_model_inference.steps.context import Context, failed, read_rows, skipped, write_structs
 from vertex_model_inference.steps.fetch import Fetcher
 from vertex_model_inference.steps.instances import Template, template_of
-from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header
+from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header, is_url
 from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.storage.index import Copy, source_key
 
@@ -34,6 +34,8 @@ _AUTOML_IMAGES = frozenset(
 )
 _ASSETS = "assets"
 _TEXT_BYTES = 10 << 20
+_AT_ONCE = 96
+"""Rows under way: more than the limiter's slots, so that none is ever free; bounds the assets held in memory."""
 T = TypeVar("T")
 
 
@@ -65,19 +67,15 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
     rows = read_rows(context, shard)
     limiter = Limiter(start=32, ceiling=64)
     settings = context.settings
-    sources = {row.id: source_key(row.id, row.row_data) for row in rows if _is_url(row.row_data)}
+    sources = {row.id: source_key(row.id, row.row_data) for row in rows if is_url(row.row_data)}
     known = context.index.find(sources.values())
-    results: list[Staged | Outcome] = []
     async with Fetcher(
         limiter,
         max_bytes=int(settings.max_asset_mb * 1_000_000),
         allowed_hosts=settings.asset_hosts,
     ) as fetcher:
         stager = _Stager(context, fetcher, limiter, known, sources)
-        for start in range(0, len(rows), 250):
-            part = rows[start : start + 250]
-            results += await asyncio.gather(*(stager.row(row) for row in part))
-            context.tell("assets", len(part))
+        results = await stager.all(rows)
     if stager.fresh:
         context.index.add(stager.fresh)
     staged = [result for result in results if isinstance(result, Staged)]
@@ -102,6 +100,21 @@ class _Stager:
         self.fresh: dict[str, Copy] = {}
         self.copied = 0
         self.reused = 0
+
+    async def all(self, rows: Sequence[DataRow]) -> list[Staged | Outcome]:
+        """Stage all rows, some at the same time; what came of each, in the rows' order."""
+        results: list[Staged | Outcome | None] = [None] * len(rows)
+        left = iter(enumerate(rows))
+
+        async def work() -> None:
+            for number, row in left:
+                results[number] = await self.row(row)
+                self._context.tell("assets", 1)
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(_AT_ONCE, len(rows))):
+                workers.create_task(work())
+        return [result for result in results if result is not None]
 
     async def row(self, row: DataRow) -> Staged | Outcome:
         try:
@@ -133,7 +146,7 @@ class _Stager:
         raise _Ended(skipped(row.id, row.global_key, "assets", code, message))
 
     async def _text(self, row: DataRow, template: Template) -> Staged:
-        if not _is_url(row.row_data):
+        if not is_url(row.row_data):
             data = row.row_data.encode()
         elif row.row_data.startswith("gs://"):
             store, path = self._context.buckets.of(row.row_data)
@@ -159,7 +172,7 @@ class _Stager:
 
     async def _image(self, row: DataRow, template: Template) -> Staged:
         url = row.row_data
-        if not _is_url(url):
+        if not is_url(url):
             raise AssetError("The row has no URL of a picture.", code="asset_url")
         if url.startswith("gs://"):
             staged = await self._in_place(row)
@@ -239,10 +252,6 @@ class _Stager:
                 hint="Give our service account storage.objectViewer on the bucket.",
                 retryable=True,
             ) from None
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(("http://", "https://", "gs://"))
 
 
 def _staged(row: DataRow, uri: str, copy: Copy) -> Staged:

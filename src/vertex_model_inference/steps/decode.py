@@ -8,6 +8,7 @@ the same lines again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -26,6 +27,9 @@ from vertex_model_inference.steps.match import Matcher
 __all__ = ["DecodeDone", "decode_shard", "decoder_of"]
 
 _SAMPLES = 16
+_NOTHING = frozenset((b"[]", b"{}"))
+"""Answers that are empty in every form."""
+_ONTOLOGY = msgspec.json.Decoder(Ontology)
 
 
 class DecodeDone(NamedTuple):
@@ -65,9 +69,14 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
     lines: list[bytes] = []
     decoded: list[Decoded] = []
     ended: list[Outcome] = []
-    if answers:
-        decoder = decoder_of(context, [bytes(answer.prediction) for answer in answers[:_SAMPLES]])
-        ontology = msgspec.json.decode(context.store.get(files.ontology), type=Ontology)
+    raws = (bytes(answer.prediction) for answer in answers)
+    telling = list(islice((raw for raw in raws if raw not in _NOTHING), _SAMPLES))
+    if not telling:
+        # Nothing was found in any row: no form is needed to know that, and none can be learnt.
+        decoded = [_nothing(row) for row, _ in _with_real_size(context, shard, answers)]
+    else:
+        decoder = decoder_of(context, telling)
+        ontology = _ONTOLOGY.decode(context.store.get(files.ontology))
         matcher = Matcher(ontology, context.spec.option.rules)
         for row, answer in _with_real_size(context, shard, answers):
             try:
@@ -94,6 +103,10 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
     annotated = sum(1 for item in decoded if item.annotations)
     context.tell("decode", len(answers))
     return DecodeDone(annotated, len(decoded) - annotated, len(ended), len(lines))
+
+
+def _nothing(row: DataRow) -> Decoded:
+    return Decoded(data_row_id=row.id, global_key=row.global_key, annotations=0)
 
 
 class _uuids:  # noqa: N801  # reads as a function where it is used

@@ -16,6 +16,7 @@ from vertex_model_inference.labelbox.exports import labels_of, parse_export_row
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.steps.context import Context, failed, write_structs
+from vertex_model_inference.steps.media import presumed
 
 __all__ = ["ExportSlice", "begin_export", "export_slice"]
 
@@ -54,7 +55,7 @@ def begin_export(context: Context) -> str:
 
 
 def export_slice(context: Context, task: str, offset: int, first_shard: int, least_rows: int) -> ExportSlice:
-    """Write the next shards: at least ``least_rows`` rows (whole chunks), in shards of ``settings.shard_rows``.
+    """Write the next shards: at least ``least_rows`` rows (whole chunks), in shards of ``spec.shard_rows``.
 
     Args:
         context: The run.
@@ -84,7 +85,7 @@ class _Sink:
     def __init__(self, context: Context, first_shard: int) -> None:
         self._context = context
         self._next = first_shard
-        self._size = context.settings.shard_rows
+        self._size = context.spec.shard_rows
         self._rows: list[DataRow] = []
         self._labels: list[_LabelsLine] = []
         self._ended: list[Outcome] = []
@@ -99,7 +100,7 @@ class _Sink:
             row_id = str(error.context.get("data_row_id") or f"line {self.total + 1} of the export")
             self._ended.append(failed(row_id, None, "export", error.error_code, str(error), retryable=error.retryable))
         else:
-            self._rows.append(row)
+            self._rows.append(presumed(row, self._context.spec.option.task))
             labels = labels_of(line, model_run_id)
             if labels:
                 self._labels.append(_LabelsLine(row.id, labels))

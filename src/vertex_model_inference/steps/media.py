@@ -1,16 +1,20 @@
-"""What an asset's bytes are: the type and the size in pixels, from the header alone (nothing is decoded)."""
+"""What an asset is: what its row's address lets expect, and what its bytes are, from the header alone."""
 
 from __future__ import annotations
 
 import io
+import mimetypes
 import warnings
 from typing import NamedTuple
 
+import msgspec
 from PIL import Image, UnidentifiedImageError
 
 from vertex_model_inference.errors import AssetError
+from vertex_model_inference.models import Task
+from vertex_model_inference.rows import DataRow, MediaType
 
-__all__ = ["HEADER_BYTES", "ImageHeader", "extension", "image_header"]
+__all__ = ["HEADER_BYTES", "ImageHeader", "extension", "image_header", "is_url", "presumed"]
 
 HEADER_BYTES = 64 << 10
 """Enough of a file's start for Pillow to find its size, except behind very large embedded metadata."""
@@ -74,3 +78,34 @@ def image_header(start: bytes, *, whole: bool, name: str) -> ImageHeader:
 def extension(mime_type: str | None) -> str:
     """File extension for a type, ``bin`` when unknown; never taken from a name that came from outside."""
     return _EXTENSIONS.get(mime_type or "", "bin")
+
+
+def is_url(row_data: str) -> bool:
+    """Whether a row's data is the address of its asset, and not a text."""
+    return row_data.startswith(("http://", "https://", "gs://"))
+
+
+def presumed(row: DataRow, task: Task | None) -> DataRow:
+    """The row with the media type to try where Labelbox names none.
+
+    Labelbox has no media attributes for an asset that it could not read. Such a row must not end as "unknown media":
+    trying to read it tells what is wrong with it, or that nothing is.
+
+    Args:
+        row: As exported.
+        task: What the model does, where that is known.
+    """
+    if row.media_type is not MediaType.UNKNOWN:
+        return row
+    kind = MediaType.IMAGE
+    if not is_url(row.row_data):
+        kind = MediaType.TEXT
+    else:
+        guess = (mimetypes.guess_type(row.row_data.split("?", 1)[0])[0] or "").partition("/")[0]
+        if guess in ("video", "audio", "text"):
+            kind = MediaType(guess)
+        elif guess == "application":
+            return row
+        elif not guess and task is Task.TEXT_CLASSIFICATION:
+            kind = MediaType.TEXT
+    return msgspec.structs.replace(row, media_type=kind)

@@ -54,6 +54,9 @@ class _Instance(msgspec.Struct):
     vmi_key: str | None = None
 
 
+_INSTANCE = msgspec.json.Decoder(_Instance)
+
+
 class _Line(msgspec.Struct):
     """A line of a predictions or errors file (BatchPredictionJob's documentation of outputs)."""
 
@@ -64,12 +67,18 @@ class _Line(msgspec.Struct):
     status: msgspec.Raw = msgspec.Raw(b"")
 
 
+_LINE = msgspec.json.Decoder(_Line)
+
+
 class _Said(msgspec.Struct):
     """A line as spooled for its shard: a prediction, or a message."""
 
     data_row_id: str
     prediction: msgspec.Raw = msgspec.Raw(b"null")
     error: str | None = None
+
+
+_SAID = msgspec.json.Decoder(_Said)
 
 
 def _keyed(context: Context) -> bool:
@@ -241,10 +250,10 @@ def _output_lines(context: Context, job: BatchJob) -> Iterator[bytes]:
 def _read_line(line: bytes, *, keyed: bool) -> tuple[str, _Said]:
     """Join name (row id or URI) and what was said; DecodeError when the line is not of any form that Vertex writes."""
     try:
-        read = msgspec.json.decode(line, type=_Line)
+        read = _LINE.decode(line)
         name: str | None = None if read.key is None else str(read.key)
         if name is None:
-            instance = msgspec.json.decode(read.instance, type=_Instance)
+            instance = _INSTANCE.decode(read.instance)
             name = instance.vmi_key if keyed else instance.content
     except msgspec.DecodeError as error:
         raise DecodeError(f"An output line is not of Vertex's form: {error}") from None
@@ -266,9 +275,8 @@ def _message(line: _Line) -> str:
 
 def _settle(context: Context, shard: int, spool: IO[bytes], job: BatchJob, unreadable: int) -> tuple[int, int]:
     said: dict[str, list[_Said]] = {}
-    decoder = msgspec.json.Decoder(_Said)
     for line in spool:
-        item = decoder.decode(line)
+        item = _SAID.decode(line)
         said.setdefault(item.data_row_id, []).append(item)
     rows = {row.id: row for row in read_rows(context, shard)}
     answers: list[Answer] = []

@@ -7,6 +7,7 @@ do not. What can succeed later is tried again, and the number of requests under 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -28,6 +29,9 @@ from vertex_model_inference.vertex.online import MAX_REQUEST_BYTES, Session
 __all__ = ["OnlineDone", "predict_shard"]
 
 _TRIES = 6
+_TRIES_BROKEN = 4
+_TRIES_BROKEN_TOGETHER = 2
+"""Of requests that the model broke on: several instances are soon parted, to find the one that it breaks on."""
 _USUAL_BATCH = 8
 
 
@@ -48,6 +52,9 @@ class _Reported(msgspec.Struct):
     """A prediction that is no prediction: containers may answer an error in one instance's place."""
 
     error: msgspec.Raw
+
+
+_REPORTED = msgspec.json.Decoder(_Reported)
 
 
 def predict_shard(context: Context, shard: int) -> OnlineDone:
@@ -146,11 +153,15 @@ class _Worker:
                 self._limiter.pushed_back()
             if not reply.transient:
                 break
-            if attempt + 1 < _TRIES:
-                wait = reply.retry_after if reply.retry_after is not None else 0.2 * 2**attempt
-                await asyncio.sleep(min(wait, 60.0) * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
+            tries = _TRIES
+            if reply.broken:
+                tries = _TRIES_BROKEN if len(items) == 1 else _TRIES_BROKEN_TOGETHER
+            if attempt + 1 >= tries:
+                break
+            wait = reply.retry_after if reply.retry_after is not None else 0.2 * 2**attempt
+            await asyncio.sleep(min(wait, 60.0) * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
         assert reply is not None
-        if len(items) > 1 and (not reply.transient or reply.status >= 500):
+        if len(items) > 1 and (not reply.transient or reply.broken):
             # One bad instance can spoil a request for all: look for it in halves.
             half = len(items) // 2
             await self._send(items[:half])
@@ -158,16 +169,16 @@ class _Worker:
             return
         said = f"HTTP {reply.status}: {reply.message}" if reply.status else reply.message
         for item in items:
-            code = "model_error" if not reply.transient else "model_unavailable"
+            code = "model_error" if not reply.transient or reply.broken else "model_unavailable"
             self._fail(item.row, code, f"The model did not answer for the row ({said}).", retryable=reply.transient)
 
     def _take(self, row: DataRow, prediction: bytes) -> None:
-        try:
-            reported = msgspec.json.decode(prediction, type=_Reported)
-        except msgspec.DecodeError:
+        value: Any = None
+        with contextlib.suppress(msgspec.DecodeError):
+            value = msgspec.json.decode(_REPORTED.decode(prediction).error)
+        if value is None:
             self._results[row.id] = Answer(data_row_id=row.id, prediction=msgspec.Raw(prediction))
             return
-        value = msgspec.json.decode(reported.error)
         message = value.get("message", value) if isinstance(value, dict) else value
         self._fail(row, "model_error", f"The model answered an error: {str(message)[:300]}", retryable=False)
 

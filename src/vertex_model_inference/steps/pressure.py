@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -25,21 +26,39 @@ class Limiter:
         self.ceiling = float(ceiling)
         self.busy = 0
         self._since_cut = 0
-        self._free = asyncio.Condition()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Wait for a slot and hold it for the block."""
-        async with self._free:
-            while self.busy >= int(self.limit):
-                await self._free.wait()
+        if self._waiting or self.busy >= int(self.limit):
+            await self._turn()
+        else:
             self.busy += 1
         try:
             yield
         finally:
-            async with self._free:
-                self.busy -= 1
-                self._free.notify_all()
+            self.busy -= 1
+            self._admit()
+
+    async def _turn(self) -> None:
+        """Wait to be admitted, first come first served; each slot that comes free wakes one task, not all."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.busy -= 1  # cancelled just after it was admitted: the slot goes to the next
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        while self._waiting and self.busy < int(self.limit):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.busy += 1
+                turn.set_result(None)
 
     def went_well(self) -> None:
         """A request succeeded."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from vertex_model_inference.errors import LabelboxError
+from vertex_model_inference.errors import LabelboxError, UploadRefusedError
 from vertex_model_inference.labelbox.gateway import ImportedRow, ImportState
 from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
 from vertex_model_inference.spec import Decoded
@@ -41,22 +41,32 @@ class _Uuid(msgspec.Struct):
     uuid: str = ""
 
 
+_UUID = msgspec.json.Decoder(_Uuid)
+
+
 def upload_shard(context: Context, shard: int) -> UploadDone:
     """Upload one decoded shard and write ``ended/upload-`` and ``outcomes/``.
 
+    An import that Labelbox refuses or gives up is the failure of the rows with annotations in it, and of no others.
+
     Raises:
-        LabelboxError: Labelbox did not answer for so long that nothing is known of the upload; calling again joins it.
-        UploadRefusedError: Labelbox refuses imports into model runs; nothing of the run can be uploaded there.
+        StorageError: The run's own files cannot be read or written.
     """
     ended: list[Outcome] = []
     names: list[str] = []
+    refused: UploadRefusedError | None = None
     for number, part in enumerate(_parts(context, shard)):
         ndjson = b"\n".join(line for row in part for line in row.lines)
-        if ndjson and "model-run" in context.settings.destination:
-            state, statuses = _import(context, f"vmi-{context.spec.run_id}-{shard:05d}-{number:03d}", ndjson + b"\n")
-            names.append(state.name)
-        else:
-            statuses = None
+        statuses: dict[str, ImportedRow] | LabelboxError | None = refused
+        if ndjson and refused is None and "model-run" in context.settings.destination:
+            try:
+                name = f"vmi-{context.spec.run_id}-{shard:05d}-{number:03d}"
+                state, statuses = _import(context, name, ndjson + b"\n")
+                names.append(state.name)
+            except UploadRefusedError as error:
+                statuses = refused = error  # all others would be refused as well
+            except LabelboxError as error:
+                statuses = error
         ended += [_outcome(row, statuses) for row in part]
         context.tell("upload", len(part))
     write_structs(context, context.files.ended("upload", shard), ended)
@@ -102,7 +112,7 @@ def _import(context: Context, name: str, ndjson: bytes) -> tuple[ImportState, di
     )
 
 
-def _outcome(row: _Row, statuses: dict[str, ImportedRow] | None) -> Outcome:
+def _outcome(row: _Row, statuses: dict[str, ImportedRow] | LabelboxError | None) -> Outcome:
     decoded = row.decoded
     if not row.lines:
         note = " ".join(decoded.notes) or None
@@ -122,7 +132,19 @@ def _outcome(row: _Row, statuses: dict[str, ImportedRow] | None) -> Outcome:
             message=" ".join(decoded.notes) or None,
             dropped=decoded.dropped,
         )
-    answers = [statuses.get(msgspec.json.decode(line, type=_Uuid).uuid) for line in row.lines]
+    if isinstance(statuses, LabelboxError):
+        return msgspec.structs.replace(
+            failed(
+                decoded.data_row_id,
+                decoded.global_key,
+                "upload",
+                statuses.error_code,
+                str(statuses),
+                retryable=statuses.retryable,
+            ),
+            dropped=decoded.dropped,
+        )
+    answers = [statuses.get(_UUID.decode(line).uuid) for line in row.lines]
     accepted = sum(1 for answer in answers if answer is not None and answer.ok)
     refused = next((answer for answer in answers if answer is not None and not answer.ok), None)
     silent = sum(1 for answer in answers if answer is None)

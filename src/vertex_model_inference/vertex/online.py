@@ -26,6 +26,9 @@ class _Body(msgspec.Struct):
     predictions: list[msgspec.Raw]
 
 
+_BODY = msgspec.json.Decoder(_Body)
+
+
 class Reply(NamedTuple):
     """Either the predictions, one per instance, or why there are none.
 
@@ -50,6 +53,11 @@ class Reply(NamedTuple):
     def transient(self) -> bool:
         """The same request can succeed later."""
         return self.status == 0 or self.status in (408, 429) or self.status >= 500
+
+    @property
+    def broken(self) -> bool:
+        """The service is there but could not answer this request; one of its instances may be the cause."""
+        return self.status >= 500 and self.status != 503
 
 
 class Predictions:
@@ -120,7 +128,7 @@ class Session:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Reply(None, 0, f"no answer ({type(error).__name__})")
         try:
-            predictions = msgspec.json.decode(raw, type=_Body).predictions
+            predictions = _BODY.decode(raw).predictions
         except msgspec.DecodeError as error:
             return Reply(None, 422, f"the answer is not {{'predictions': [...]}}: {error}")
         if len(predictions) != len(instances):

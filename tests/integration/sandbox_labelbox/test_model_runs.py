@@ -148,6 +148,16 @@ def test_import_names_are_unique(scene: Any) -> None:
         scene.run.add_predictions("same", rows)
 
 
+def test_imports_at_the_same_time_use_a_uuid_once(scene: Any) -> None:
+    rows = [row(key, name="digit", answer={"name": "1"}) for key in scene.keys for _ in range(300)]
+    jobs = [scene.run.add_predictions(f"at once {n}", rows) for n in range(4)]
+    for job in jobs:
+        assert scene.finish(job).state.value == "FINISHED"
+    assert sum(len(job.statuses) - len(job.errors) for job in jobs) == len(rows)
+    assert {error["errors"][0]["name"] for job in jobs for error in job.errors} == {"DuplicateUuid"}
+    assert scene.at_a_glance()["counts"]["predictions"] == len(rows)
+
+
 def test_relationships_need_both_ends_on_the_data_row(scene: Any) -> None:
     a, b, other = (row(key, name="box", bbox=BOX) for key in (*[scene.keys[0]] * 2, scene.keys[1]))
     relation = row(scene.keys[0], name="rel", relationship={"source": a["uuid"], "target": b["uuid"]})

@@ -1,28 +1,21 @@
-"""What the SDKs do not show: ranges, broken sessions, signed URLs, digests, errors, and what survives a kill."""
+"""What the SDKs do not show: ranges, broken sessions, signed URLs, digests and errors."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import datetime as dt
 import hashlib
 import json
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from vertex_model_inference.sandbox.config import SandboxConfig
 
 _DATA = bytes(range(256)) * 300
 _QUANTUM = 256 * 1024
@@ -292,72 +285,6 @@ def test_xml_multipart_is_strict(http: httpx2.Client) -> None:
     assert http.get(target).content == b"x" * 10
     assert complete(body).status_code == 404
     assert http.delete(target, params={"uploadId": upload}).status_code == 404
-
-
-# ---- what survives ---------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _child(state: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        sock.listen(64)
-        config = SandboxConfig(state=state, labelbox_port=1, storage_port=sock.getsockname()[1], vertex_port=2)
-        child = subprocess.Popen(
-            [sys.executable, "-m", "vertex_model_inference.sandbox.child", "storage", str(sock.fileno())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[sock.fileno()],
-        )
-        assert child.stdin is not None
-        assert child.stdout is not None
-        try:
-            child.stdin.write(msgspec.json.encode(config, enc_hook=str) + b"\n")
-            child.stdin.flush()
-            assert child.stdout.readline() == b"listening\n"
-            yield config.storage_url, child
-        finally:
-            child.kill()
-            child.wait()
-            child.stdin.close()
-            child.stdout.close()
-
-
-def test_everything_answered_survives_kill_9(tmp_path: Path, google_client: Any, obstore_client: Any) -> None:
-    small, large = os.urandom(9_000), os.urandom(2_000_000)
-    chunk = os.urandom(_QUANTUM)
-    with _child(tmp_path) as (url, child), httpx2.Client(base_url=url) as http, google_client(url) as client:
-        client.create_bucket("kept", location="us-west1")
-        store = obstore_client(url, "kept")
-        for i in range(50):
-            store.put(f"small/{i}", small)
-        store.put("large", large, use_multipart=False)
-        store.put("large", large[::-1], use_multipart=False)
-        store.put("gone", large, use_multipart=False)
-        store.delete("gone")
-        session = http.post("/upload/storage/v1/b/kept/o?uploadType=resumable&name=r", json={}).headers["location"]
-        assert _put(http, session, f"bytes 0-{_QUANTUM - 1}/*", chunk).status_code == 308
-        upload = re.findall("<UploadId>(.*?)<", http.post("/kept/parts?uploads").text)[0]
-        tag = http.put("/kept/parts", params={"partNumber": 1, "uploadId": upload}, content=b"p1").headers["etag"]
-        path = session.partition("127.0.0.1:")[2].partition("/")[2]
-        child.kill()
-        child.wait()
-    with _child(tmp_path) as (url, _), httpx2.Client(base_url=url) as http, google_client(url) as client:
-        assert client.get_bucket("kept").location == "US-WEST1"
-        store = obstore_client(url, "kept")
-        assert len(store.list().collect()) == 51
-        assert all(bytes(store.get(f"small/{i}").bytes()) == small for i in range(50))
-        assert client.bucket("kept").blob("large").download_as_bytes() == large[::-1]
-        answer = _put(http, f"/{path}", "bytes */*")
-        assert answer.headers["range"] == f"bytes=0-{_QUANTUM - 1}"
-        assert _put(http, f"/{path}", f"bytes {_QUANTUM}-{_QUANTUM}/{_QUANTUM + 1}", b"!").status_code == 200
-        assert http.get("/kept/r").content == chunk + b"!"
-        body = f"<X><Part><PartNumber>1</PartNumber><ETag>{tag}</ETag></Part></X>"
-        assert http.post("/kept/parts", params={"uploadId": upload}, content=body.encode()).status_code == 200
-        assert http.get("/kept/parts").content == b"p1"
-    files = [path for path in (tmp_path / "storage" / "bodies").rglob("*") if path.is_file()]
-    assert len(files) == 3  # large, r, parts: nothing replaced or deleted is left behind
-    assert list((tmp_path / "storage" / "uploads").iterdir()) == []
 
 
 def test_faults_know_the_operations(http: httpx2.Client) -> None:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vertex_model_inference.sandbox.datasets.reviews import archive_path
 from vertex_model_inference.sandbox.vertex.automl import checked_parameters, instance_error, trimmed
 from vertex_model_inference.sandbox.vertex.knobs import JobPlan, Mischief, Settings
 from vertex_model_inference.sandbox.vertex.objects import location_allows
 from vertex_model_inference.sandbox.vertex.output import Output, Style, error_name, file_names
-from vertex_model_inference.sandbox.vertex.reading import Evidence, Line
+from vertex_model_inference.sandbox.vertex.reading import Evidence, Line, choose
 from vertex_model_inference.sandbox.vertex.routes import route
 from vertex_model_inference.sandbox.vertex.structured import Filler
 from vertex_model_inference.sandbox.vertex.wire import ApiError, validate_labels
@@ -210,3 +211,20 @@ def test_counts_of_duplicates(tmp_path: Path) -> None:
     counts = collections.Counter(line[:12] for line in lines)
     assert counts[b'{"key":"1"}'] == 2
     assert len(lines) == 5
+
+
+@pytest.mark.skipif(not archive_path().exists(), reason=f"the reviews' data is not installed: {archive_path()}")
+def test_sentiment_is_a_trained_classifier() -> None:
+    options = ["Positive", "Neutral", "Negative"]
+    for text, wanted in {
+        "A wonderful, moving film with great acting.": "Positive",
+        "Terrible battery and awful screen, I hate it.": "Negative",
+    }.items():
+        option, score = choose(text, options)
+        assert (option, 0.5 < score < 1) == (wanted, True)
+
+
+def test_choices_without_a_trained_model_go_by_their_words() -> None:
+    option, score = choose("The invoice was paid.", ["letter", "invoice", "receipt"])
+    assert option == "invoice"
+    assert 0.5 < score < 1

@@ -91,6 +91,10 @@ class _Import:
         self, lines: list[_Line], statuses: BinaryIO, errors: BinaryIO, ends: dict[str, str] | None = None
     ) -> None:
         """Store what is good; write each line's status."""
+        with self.store.annotations.uuids:  # imports into one run go on at the same time
+            self._settle(lines, statuses, errors, ends or {})
+
+    def _settle(self, lines: list[_Line], statuses: BinaryIO, errors: BinaryIO, ends: dict[str, str]) -> None:
         given = [line.uuid.lower() for line in lines if line.uuid and not line.checked.problems]
         taken = set(self.store.annotations.known(self.owner, given)) if given else set()
         texts = self._texts(lines)
@@ -108,7 +112,7 @@ class _Import:
                 assert checked.asset is not None
                 assert checked.kind is not None
                 line.uuid = line.uuid or str(uuids.uuid4())
-                new.append(self._annotation(line, checked.asset, checked.kind, ends or {}, texts, masks))
+                new.append(self._annotation(line, checked.asset, checked.kind, ends, texts, masks))
                 self.succeeded += 1
             else:
                 self.failed += 1

@@ -31,7 +31,10 @@ class Jobs:
     def __init__(self, store: Store, fetcher: Fetcher) -> None:
         self._store = store
         self._fetcher = fetcher
-        self._workers = ThreadPoolExecutor(3, "labelbox-job")
+        # Apart, so that imports that are told to take long keep no export waiting.
+        self._imports = ThreadPoolExecutor(4, "labelbox-import")
+        self._tasks = ThreadPoolExecutor(2, "labelbox-task")
+        self._looker = ThreadPoolExecutor(1, "labelbox-look")
         self._lookers = ThreadPoolExecutor(4, "labelbox-asset")
         self._stopping = threading.Event()
         self._looking = threading.Lock()
@@ -52,10 +55,12 @@ class Jobs:
         self._stopping.set()
         with self._looked:
             self._looked.notify_all()
-        self._workers.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._imports, self._tasks, self._looker):
+            pool.shutdown(wait=True, cancel_futures=True)
         self._lookers.shutdown(wait=True, cancel_futures=True)
 
-    def _submit(self, work: Callable[[], None], failed: Callable[[str], None]) -> Future[None]:
+    @staticmethod
+    def _submit(pool: ThreadPoolExecutor, work: Callable[[], None], failed: Callable[[str], None]) -> Future[None]:
         def run() -> None:
             try:
                 work()
@@ -65,7 +70,7 @@ class Jobs:
                 traceback.print_exc(file=sys.stderr)
                 failed(f"Internal error: {type(error).__name__}: {error}")
 
-        return self._workers.submit(run)
+        return pool.submit(run)
 
     def start_import(self, import_id: str) -> None:
         """Process an annotation import."""
@@ -83,7 +88,7 @@ class Jobs:
             else:
                 annotation_job.run(self._store, self._fetcher, row, self._stopping)
 
-        self._submit(work, lambda message: self._store.imports.fail(import_id, message))
+        self._submit(self._imports, work, lambda message: self._store.imports.fail(import_id, message))
 
     def start_task(self, task_id: str, wait_s: float = 0.0) -> None:
         """Process a task.
@@ -98,7 +103,7 @@ class Jobs:
             if row is not None and row["status"] == "IN_PROGRESS":
                 self._run_task(row)
 
-        future = self._submit(work, lambda message: self._store.tasks.fail(task_id, message))
+        future = self._submit(self._tasks, work, lambda message: self._store.tasks.fail(task_id, message))
         if wait_s:
             wait([future], wait_s)
 
@@ -118,7 +123,7 @@ class Jobs:
             if self._busy or self._stopping.is_set():
                 return
             self._busy = True
-        self._workers.submit(self._look_all)
+        self._looker.submit(self._look_all)
 
     def wait_for_assets(self, done: Callable[[], bool], seconds: float) -> bool:
         """Wait until ``done()``, looking again after each page of assets; returns what it said last."""

@@ -31,6 +31,7 @@ __all__ = ["Store"]
 #: Bodies up to this size live in the database (a row costs less than a file), larger ones in files.
 INLINE_LIMIT = 48 * 1024
 _CHECKPOINT_BYTES = 48 << 20
+_WAL_LIMIT = 256 << 20
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bucket(name TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
@@ -69,7 +70,7 @@ class Store:
         self.uploads = folder / "uploads"
         self.uploads.mkdir(exist_ok=True)
         self._database = folder / "storage.sqlite"
-        self._db = sqlite3.connect(self._database, isolation_level=None, cached_statements=64)
+        self._db = sqlite3.connect(self._database, isolation_level=None, cached_statements=64, timeout=60)
         self._db.execute("PRAGMA page_size = 8192")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -139,8 +140,12 @@ class Store:
                 with contextlib.suppress(OSError, sqlite3.Error):
                     if wal.stat().st_size > _CHECKPOINT_BYTES:
                         if db is None:
-                            db = sqlite3.connect(self._database, isolation_level=None)
+                            db = sqlite3.connect(self._database, isolation_level=None, timeout=60)
                         db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                        if wal.stat().st_size > _WAL_LIMIT:
+                            # Writers never paused, so the log never started over. What is left to copy is little now;
+                            # the event loop waits for it once.
+                            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             if db is not None:
                 db.close()

@@ -65,7 +65,8 @@ class Mischief(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         job_display_name: Shell-style pattern.
         times: How many jobs; 0 means all.
         drop_lines: Output lines that never appear: indexes of input lines, or a fraction of all.
-        duplicate: Lines written twice. ``corrupt``: lines cut in half, no JSON any more.
+        duplicate: Lines written twice. ``contradict``: written twice, the second time with another prediction.
+        corrupt: Lines cut in half, no JSON any more.
         unknown_keys: How many further lines to write, for instances nobody sent.
         refuse: Answer the create with 429 RESOURCE_EXHAUSTED.
         stuck: Stay in this state until cancelled.
@@ -78,6 +79,7 @@ class Mischief(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     times: int = 1
     drop_lines: Lines = 0.0
     duplicate: Lines = 0.0
+    contradict: Lines = 0.0
     corrupt: Lines = 0.0
     unknown_keys: int = 0
     refuse: bool = False
@@ -103,7 +105,7 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     mischief: Mischief | None = None
 
-    def hit(self, what: Literal["drop_lines", "duplicate", "corrupt"], index: int) -> bool:
+    def hit(self, what: Literal["drop_lines", "duplicate", "contradict", "corrupt"], index: int) -> bool:
         """Whether mischief of this kind hits the input line with this index (from 0); the same at each call."""
         if self.mischief is None:
             return False

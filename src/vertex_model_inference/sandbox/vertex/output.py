@@ -69,6 +69,9 @@ class Output:
             line = line[: len(line) // 2] + b"\n"
         for _ in range(2 if self.plan.hit("duplicate", index) else 1):
             self._hold(line)
+        if self.plan.hit("contradict", index):
+            value = orjson.loads(line)
+            self._hold(orjson.dumps({**value, "prediction": [value["prediction"]]}) + b"\n")
 
     def _hold(self, line: bytes) -> None:
         if len(self.window) < self.plan.settings.window:

@@ -21,6 +21,7 @@ __all__ = ["Evidence", "Line", "Unreadable", "choose", "classify", "read_image",
 
 MAX_PIXELS = 64_000_000
 _local = threading.local()
+_training = threading.Lock()
 
 
 class Unreadable(Exception):  # noqa: N818  # told to the client in the service's own words
@@ -141,7 +142,10 @@ def _likeness(text: str, options: Sequence[str]) -> list[float]:
 def classify(text: str, options: Sequence[str]) -> list[float]:
     """A score for each option, 0..1, which add up to 1."""
     lower = [option.lower() for option in options]
-    model = _sentiment() if {"positive", "negative"} <= set(lower) else None
+    model = None
+    if {"positive", "negative"} <= set(lower):
+        with _training:  # it takes seconds: once, not once in each thread
+            model = _sentiment()
     if model is not None:
         row = dict(zip(model.labels, model.probabilities([text])[0], strict=True))
         scores = [float(row.get(option, 0.0)) for option in lower]

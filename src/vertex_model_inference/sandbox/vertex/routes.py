@@ -68,7 +68,8 @@ _TABLE = [
     ("POST", rf"{_PUBLISHER}/{_VERSIONED}:countTokens", "publishers.models.countTokens"),
 ]
 _ROUTES = [(method, re.compile(pattern), operation) for method, pattern, operation in _TABLE]
-_PREFIX = re.compile(r"/(?:v1|v1beta1)/(?:(projects/[^/]+/locations/([^/]+))/)?(.*)", re.DOTALL)
+# The generated clients ask for operations under /ui/, the first binding in their table.
+_PREFIX = re.compile(r"/(?:v1|v1beta1|ui)/(?:(projects/[^/]+/locations/([^/]+))/)?(.*)", re.DOTALL)
 
 
 def route(method: str, path: str) -> Route | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
@@ -41,10 +42,14 @@ class Annotations:
 
     Args:
         database: Where they are kept.
+
+    Attributes:
+        uuids: To be held from asking whether uuids are ``known`` until their annotations are added.
     """
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self.uuids = threading.Lock()
 
     def assets(
         self, parent_id: str, ids: Collection[str], global_keys: Collection[str], *, run: bool
