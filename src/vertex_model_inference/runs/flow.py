@@ -109,8 +109,11 @@ def end(runner: Runner, context: Context, progress: Progress, counts: Counts, er
         finished = runner.step("fail", fail, context, counts, str(error or unread))
     else:
         if progress.carried_on:
-            for job in _jobs(context):
-                progress.job(job.name, job.state)
+            try:
+                for job in _jobs(context):
+                    progress.job(job.name, job.state)
+            except VmiError as unread:
+                log.warning("jobs not read", run_id=context.spec.run_id, cause=str(unread))
     progress.finish(RunState(finished.state), finished.counts, finished.message)
     return finished
 

@@ -63,5 +63,24 @@ def test_killed_in(names: tuple[str, ...], arena: Arena) -> None:
     arena.check(run_id)
 
 
+def test_killed_with_several_jobs_under_way(arena: Arena) -> None:
+    arena.environment["VMI_JOB_ROWS"] = "25"
+    run_id = ""
+    for server, match, more in (
+        ("vertex", "batchPredictionJobs.create", {"after": 1, **HAPPENED}),
+        ("storage", "*/answers/00002.jsonl", {"method": "PUT"}),
+        ("storage", "*/outcomes/00001.jsonl", {"method": "PUT"}),
+    ):
+        reached = arena.hold(server, match, **more)
+        served = arena.serve()
+        run_id = run_id or arena.press(served)
+        reached()
+        served.kill()
+        arena.release()
+    arena.environment["VMI_JOB_ROWS"] = "50"  # what the run began with counts
+    arena.serve()
+    arena.check(run_id, jobs=3)
+
+
 def test_every_moment_is_tried() -> None:
     assert sorted(name for names in CHAINS for name in names) == sorted(MOMENTS)
