@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -26,7 +26,9 @@ __all__ = ["Context", "Tell", "failed", "read_rows", "read_structs", "skipped", 
 T = TypeVar("T")
 
 _ENCODER = msgspec.json.Encoder()
-_DECODERS = {kind: msgspec.json.Decoder(kind) for kind in (DataRow, Outcome, Staged, Answer, Decoded)}
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (DataRow, Outcome, Staged, Answer, Decoded)
+}
 """Made here and not where they are used: msgspec crashes the process (0.22.0) when several threads make the first
 decoder of a type at the same time. For the same reason, whatever the threads of runs decode has its decoder made when
 its module is imported.
@@ -77,7 +79,7 @@ class Context:
 
 def read_structs(context: Context, path: str, kind: type[T]) -> list[T]:
     """All lines of a run's file as values."""
-    decoder: msgspec.json.Decoder[T] = _DECODERS[kind]  # type: ignore[assignment]  # each kind's own
+    decoder: msgspec.json.Decoder[T] = _DECODERS[kind]
     return [decoder.decode(line) for line in context.store.lines(path)]
 
 
