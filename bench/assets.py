@@ -200,7 +200,8 @@ def run(rounds: int = ROUNDS, rounds_of_the_slow: int = ROUNDS_OF_THE_SLOW) -> l
         serving(photos) as urls,
     ):
         folder = Path(name)
-        ours(-1), plain(-1)  # connections, code and caches warm on both sides
+        for way in (ours, plain):
+            way(-1)  # connections, code and caches warm on both sides
         for values in spent.values():
             values.clear()
         for number in range(rounds):

@@ -26,7 +26,7 @@ __all__ = ["Context", "Tell", "failed", "read_rows", "read_structs", "skipped", 
 T = TypeVar("T")
 
 _ENCODER = msgspec.json.Encoder()
-_DECODERS: dict[type[Any], Any] = {
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(kind) for kind in (DataRow, Outcome, Staged, Answer, Decoded)
 }
 """Made here and not where they are used: msgspec crashes the process (0.22.0) when several threads make the first
