@@ -210,4 +210,4 @@ def test_the_run_is_complete_and_says_how_many_failed(story: tuple[Scene, Done])
         "skipped": 2,
         "failed": counts.failed,
     }
-    assert metadata["vmi_run_url"].endswith(done.run_id)
+    assert done.run_id in metadata["vmi_run_url"]
