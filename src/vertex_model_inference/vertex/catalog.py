@@ -165,6 +165,8 @@ class Catalog:
                     return
                 self._wanted = False
             self._fetch()
+            if self.problem is not None:  # who calls refresh() is told; here nobody else would say it
+                log.warning("the models could not be listed", error=self.problem.message, hint=self.problem.hint)
 
     def _fetch(self) -> None:
         problem: VmiError | None = None
@@ -177,7 +179,6 @@ class Catalog:
                 why_no_batch = self._batch_problem()
         except VmiError as error:
             problem = error
-            log.warning("the models could not be listed", error=error.message, hint=error.hint)
         except Exception as error:  # a thread that dies silently would freeze the menu
             problem = VmiError(f"The models could not be listed: {type(error).__name__}.", code="catalog")
             log.warning("the models could not be listed", exc_info=True)

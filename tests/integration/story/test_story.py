@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import labelbox as lb
 import pytest
 from google.auth.credentials import AnonymousCredentials
@@ -113,7 +114,9 @@ def run_and_watch(lab: Lab, server: Server, scene: Scene, option: str) -> dict[s
     assert metadata["vmi_run"] == answer.json()["runId"]
     assert metadata["vmi_model"] == option
     assert metadata["vmi_rows"] == len(scene.keys)
-    assert metadata["vmi_run_url"] == f"gs://vmi-sandbox/runs/{answer.json()['runId']}"
+    # The run's URL leads somewhere.
+    opened = httpx2.get(metadata["vmi_run_url"], trust_env=False)
+    assert (opened.status_code, opened.json()["run_id"]) == (200, answer.json()["runId"])
     assert set(metadata["vmi_progress"].values()) == {len(scene.keys)}
     return last
 

@@ -208,3 +208,15 @@ def test_boxes_of_an_installed_decoder_are_clipped_like_others() -> None:
         by_name("good").decode(b"8", ROW)
     tall = DataRow(id="row-2", row_data="x", width=200, height=300)
     assert by_name("good").decode(b"8", tall) == (FoundBox("a", 0, 10, 5, 290),)
+
+
+def test_a_broken_answer_among_good_ones_does_not_hide_their_form() -> None:
+    good = b'[{"label":"cat","score":0.5}]'
+    for broken in (b'{"what":42}', b"17", b'"cat"', b"not json"):
+        assert recognise([broken, good, good], option()).name == "hf-classification"
+        with pytest.raises(UnknownOutputError, match="No decoder reads most"):
+            recognise([broken, good, b'{"error":null}'], option())
+
+
+def test_a_form_that_is_like_no_other_needs_no_content() -> None:
+    assert recognise([b'{"displayNames":[],"confidences":[]}'], option()).name == "displaynames"
