@@ -194,7 +194,7 @@ def test_files_as_the_only_destination(lab: Lab, polite: str, tmp_path: Path) ->
 def kept(lab: Lab, done: Done) -> list[dict[str, Any]]:
     """The prediction files of a run, read with Google's SDK."""
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage  # type: ignore[attr-defined]  # google-cloud-storage has no types
+    from google.cloud import storage  # google-cloud-storage has no types
 
     client: Any = storage.Client(
         project="sandbox",

@@ -16,7 +16,7 @@ import httpx2
 import labelbox as lb
 import pytest
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage  # type: ignore[attr-defined]  # google-cloud-storage has no types
+from google.cloud import storage  # google-cloud-storage has no types
 from tests.integration.fates.lab import Container, Lab, Scene, eventually, picture, radio
 from tests.integration.fates.serving import Server, serving
 
