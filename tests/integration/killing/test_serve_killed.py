@@ -69,7 +69,7 @@ def test_killed_with_several_jobs_under_way(arena: Arena) -> None:
     for server, match, more in (
         ("vertex", "batchPredictionJobs.create", {"after": 1, **HAPPENED}),
         ("storage", "*/answers/00002.jsonl", {"method": "PUT"}),
-        ("storage", "*/outcomes/00001.jsonl", {"method": "PUT"}),
+        ("storage", "*/outcomes/00001.jsonl", {"method": "GET"}),
     ):
         reached = arena.hold(server, match, **more)
         served = arena.serve()
