@@ -6,6 +6,8 @@ import json
 
 import typer
 
+from vertex_model_inference.cli.console import console
+
 __all__ = ["models"]
 
 
@@ -46,11 +48,10 @@ def models(json_: bool = typer.Option(False, "--json", help="Print JSON.")) -> N
             )
         )
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    out = console()
     table = Table("Option", "Predictor", "Task", "Decoder", box=None, pad_edge=False)
     for option in options.available:
         decoder = option.decoder or "by its first answers"
@@ -58,12 +59,12 @@ def models(json_: bool = typer.Option(False, "--json", help="Print JSON.")) -> N
             Text(option.name), option.predictor.value, option.task.value if option.task else "-", Text(decoder)
         )
     if options.available:
-        console.print(table)
+        out.print(table)
     else:
-        console.print("No model can be run.")
+        out.print("No model can be run.")
     if options.left_out:
-        console.print()
+        out.print()
         left = Table("Left out", "Why", box=None, pad_edge=False)
         for each in options.left_out:
             left.add_row(Text(each.name), Text(each.why))
-        console.print(left)
+        out.print(left)

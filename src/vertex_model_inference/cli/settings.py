@@ -6,6 +6,8 @@ import json
 
 import typer
 
+from vertex_model_inference.cli.console import console
+
 __all__ = ["settings"]
 
 
@@ -35,12 +37,11 @@ def settings(
         }
         typer.echo(json.dumps(table, indent=2))
         return
-    from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
-    console = Console()
-    wide = console.width >= 120  # the values matter more than what they mean
+    out = console()
+    wide = out.width >= 120  # the values matter more than what they mean
     table_ = Table("Setting", Column("Value", overflow="fold"), "Source", box=None, pad_edge=False)
     if wide:
         table_.add_column("Meaning")
@@ -53,4 +54,4 @@ def settings(
         variable = known[name].variable if name in known else "models"
         cells = (variable, text or "-", origins[name], meaning)[: 4 if wide else 3]
         table_.add_row(*(Text(cell) for cell in cells))
-    console.print(table_)
+    out.print(table_)
