@@ -24,13 +24,13 @@ from vertex_model_inference.sandbox.config import SandboxConfig
 from vertex_model_inference.sandbox.labelbox.app import Server, create_app
 
 playwright = pytest.importorskip("playwright.sync_api")
-_CHROMIUM = os.environ.get("VMI_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+_CHROMIUM = os.environ.get("VMI_TEST_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 pytestmark = [
     pytest.mark.xdist_group("browser"),
     # Where a browser is required (CI), its absence is a failure, not a skip.
     pytest.mark.skipif(
-        not Path(_CHROMIUM).exists() and not os.environ.get("VMI_REQUIRE_BROWSER"),
-        reason=f"no browser at {_CHROMIUM}; set VMI_CHROMIUM",
+        not Path(_CHROMIUM).exists() and not os.environ.get("VMI_TEST_REQUIRE_BROWSER"),
+        reason=f"no browser at {_CHROMIUM}; set VMI_TEST_CHROMIUM",
     ),
 ]
 _SECRET = "s3cret"
