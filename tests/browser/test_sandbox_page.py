@@ -225,7 +225,8 @@ def test_rows_by_keyboard_with_their_shapes(page: Any, run_id: str) -> None:
     page.goto(f"/runs/{run_id}")
     rect = page.locator("[data-row=row0] svg rect.label")
     image = page.locator("[data-row=row0] img")
-    page.wait_for_function("document.querySelector('[data-row=row0] img').naturalWidth === 200")
+    # Not wait_for_function: it evaluates text in the page, which the page's own security policy forbids.
+    playwright.expect(image).to_have_js_property("naturalWidth", 200)
     drawn, whole = rect.bounding_box(), image.bounding_box()
     scale = whole["width"] / 200  # the picture fills the width of its 4:3 frame
     assert drawn["x"] - whole["x"] == pytest.approx(20 * scale, abs=2)
@@ -238,7 +239,7 @@ def test_rows_by_keyboard_with_their_shapes(page: Any, run_id: str) -> None:
     page.keyboard.press("ArrowRight")
     page.locator("#row h2", has_text="picture-1").wait_for()
     page.keyboard.press("Escape")
-    page.wait_for_function("document.activeElement.dataset.row === 'row1'")
+    playwright.expect(page.locator("[data-row=row1]:focus, [data-row=row1] :focus")).to_have_count(1)
     page.get_by_label("Labels").uncheck()
     assert not page.locator("[data-row=row0] svg rect.label").is_visible()
 

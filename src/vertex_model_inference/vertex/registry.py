@@ -152,6 +152,11 @@ class _Refusal(msgspec.Struct):
     error: _Failure = _Failure()
 
 
+# Made here: see steps/context.py on decoders that are first made in threads.
+_PAGE = msgspec.json.Decoder(_Page)
+_REFUSAL = msgspec.json.Decoder(_Refusal)
+
+
 class VertexRegistry:
     """The registry of one project and region.
 
@@ -224,7 +229,7 @@ class VertexRegistry:
                 **facts,
             )
         try:
-            return msgspec.json.decode(response.content, type=_Page)
+            return _PAGE.decode(response.content)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise VertexError(
                 f"What Vertex AI at {self._endpoint} answered when asked for {where} cannot be read: {error}.",
@@ -236,7 +241,7 @@ class VertexRegistry:
 
 def _said(body: bytes) -> str:
     try:
-        return msgspec.json.decode(body, type=_Refusal).error.message[:500]
+        return _REFUSAL.decode(body).error.message[:500]
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return ""
 
