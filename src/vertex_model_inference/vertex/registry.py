@@ -153,7 +153,7 @@ class _Refusal(msgspec.Struct):
 
 
 # Made here: see steps/context.py on decoders that are first made in threads.
-_PAGE = msgspec.json.Decoder(_Page)
+_PAGES = msgspec.json.Decoder(_Page)
 _REFUSAL = msgspec.json.Decoder(_Refusal)
 
 
@@ -229,7 +229,7 @@ class VertexRegistry:
                 **facts,
             )
         try:
-            return _PAGE.decode(response.content)
+            return _PAGES.decode(response.content)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise VertexError(
                 f"What Vertex AI at {self._endpoint} answered when asked for {where} cannot be read: {error}.",
