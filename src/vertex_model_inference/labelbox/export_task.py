@@ -48,7 +48,7 @@ _PARAMS = {
     "includePredictions": False,
     "includeModelRunDetails": True,
 }
-FIRST_POLL_S, LAST_POLL_S = 0.2, 2.0
+FIRST_POLL_S, LAST_POLL_S = 0.05, 2.0
 
 
 class Exports:
