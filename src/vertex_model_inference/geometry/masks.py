@@ -18,11 +18,11 @@ __all__ = ["draw", "outlines", "png"]
 
 
 def png(mask: BitMask) -> bytes:
-    """The mask as an 8-bit greyscale PNG: 255 where the object is, 0 elsewhere, as the ``labelbox`` SDK writes it."""
+    """The mask as an 8-bit greyscale PNG: 1 where the object is, 0 elsewhere, as the ``labelbox`` SDK writes it."""
     from PIL import Image
 
     out = io.BytesIO()
-    Image.fromarray(mask.astype(np.uint8) * 255).save(out, "PNG")
+    Image.fromarray(mask.astype(np.uint8)).save(out, "PNG")
     return out.getvalue()
 
 

@@ -58,7 +58,7 @@ def lines(annotations: Sequence[Annotation], row: DataRow, uuid_of: Callable[[in
 
     Pixels are rounded to 1/100: finer than anyone can draw, coarse enough to hide float32's noise, and less to upload.
     Opposite edges are rounded, not sizes, so that a box never grows out of its picture. Confidences: to 1e-6. Polygons
-    are closed (the first point is repeated) as the SDK closes them; masks are PNGs, white where the object is.
+    are closed (the first point is repeated) as the SDK closes them; masks are PNGs as the SDK's, 1 where the object is.
 
     Args:
         annotations: Of this row; finite, with confidences 0..1, as match gives them.
