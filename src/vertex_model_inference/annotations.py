@@ -9,7 +9,21 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["Annotation", "Answer", "Box", "Checklist", "FreeText", "Question", "Radio"]
+__all__ = [
+    "Annotation",
+    "Answer",
+    "Box",
+    "Checklist",
+    "FreeText",
+    "Mask",
+    "Point",
+    "Polygon",
+    "Polyline",
+    "Question",
+    "Radio",
+    "Shape",
+    "TextEntity",
+]
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,4 +130,91 @@ class Box(msgspec.Struct, frozen=True, omit_defaults=True, tag="box"):
     by_id: bool = False
 
 
-Annotation = Radio | Checklist | FreeText | Box
+class Polygon(msgspec.Struct, frozen=True, omit_defaults=True, tag="polygon"):
+    """An object in an outline of straight sides.
+
+    Attributes:
+        name: The tool's name. ``feature_schema_id``: its schema id, 25 characters.
+        points: (x, y) in pixels around one outer ring, at least three; the last is not the first again.
+        confidence: 0..1, or None.
+        classifications: Answered questions about the object.
+        by_id: Refer to the tool by its id.
+    """
+
+    name: str
+    feature_schema_id: str
+    points: tuple[tuple[float, float], ...]
+    confidence: float | None = None
+    classifications: tuple[Question, ...] = ()
+    by_id: bool = False
+
+
+class Polyline(msgspec.Struct, frozen=True, omit_defaults=True, tag="line"):
+    """A line of at least two ``points``, (x, y) in pixels, in its order; other attributes as of ``Polygon``."""
+
+    name: str
+    feature_schema_id: str
+    points: tuple[tuple[float, float], ...]
+    confidence: float | None = None
+    classifications: tuple[Question, ...] = ()
+    by_id: bool = False
+
+
+class Point(msgspec.Struct, frozen=True, omit_defaults=True, tag="point"):
+    """One place, ``x`` and ``y`` in pixels; other attributes as of ``Polygon``."""
+
+    name: str
+    feature_schema_id: str
+    x: float
+    y: float
+    confidence: float | None = None
+    classifications: tuple[Question, ...] = ()
+    by_id: bool = False
+
+
+class Mask(msgspec.Struct, frozen=True, omit_defaults=True, tag="mask"):
+    """The pixels of an object; run lengths here, a PNG once they are uploaded.
+
+    Attributes:
+        name: The tool's name. ``feature_schema_id``: its schema id, 25 characters.
+        counts: COCO's compressed run lengths (column by column, beginning with background), ASCII.
+        width: Of the picture the mask covers whole, in pixels; likewise ``height``.
+        confidence: 0..1, or None.
+        classifications: Answered questions about the object.
+        by_id: Refer to the tool by its id.
+    """
+
+    name: str
+    feature_schema_id: str
+    counts: bytes
+    width: int
+    height: int
+    confidence: float | None = None
+    classifications: tuple[Question, ...] = ()
+    by_id: bool = False
+
+
+class TextEntity(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity"):
+    """A span of a text.
+
+    Attributes:
+        name: The tool's name. ``feature_schema_id``: its schema id, 25 characters.
+        start: First character, counted from 0 in Unicode code points; ``end``: last character, inclusive.
+        confidence: 0..1, or None.
+        classifications: Answered questions about the span.
+        by_id: Refer to the tool by its id.
+    """
+
+    name: str
+    feature_schema_id: str
+    start: int
+    end: int
+    confidence: float | None = None
+    classifications: tuple[Question, ...] = ()
+    by_id: bool = False
+
+
+Shape = Box | Polygon | Polyline | Point | Mask | TextEntity
+"""An annotation of a tool: it has a place in the asset, and may have questions of its own."""
+
+Annotation = Radio | Checklist | FreeText | Box | Polygon | Polyline | Point | Mask | TextEntity

@@ -72,16 +72,32 @@ class MatchRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         threshold: Findings with a lower confidence are dropped (and counted). None: no threshold for boxes and radios;
             a checklist takes answers from 0.5 up.
-        classes: Model class name -> feature name (or ``Question/Option`` path), where the names differ.
+        thresholds: Model class name -> threshold of that class, in place of ``threshold``.
+        classes: Model class name -> feature name (or ``Question/Option`` path) or several, where the names differ.
         unmapped: What to do with a class that fits no feature: ``"fail"`` the row, ``"drop"`` it and count it,
             or ``"report"`` (drop, count, and say so in the row's message).
         text_feature: Name of the nested free-text classification that takes a box's text; None: the tool's only one.
+        top_k: Of the scored answers to one question only so many, the best, are kept. None: all.
+        nms_iou: Of boxes of one feature that overlap by more than this (intersection over union, 0..1) only the best
+            is kept. None: all.
+        nms_agnostic: Let boxes of different features take each other away too.
+        min_size_px: Boxes, polygons and masks narrower or lower than this many pixels are dropped (and counted).
+        simplify_px: Pixels that the corners of a mask's outline may be off where a polygon is wanted; 0: exact.
+        max_annotations: Of one feature on one row at most so many, the best; the others are dropped (and counted).
+            Labelbox takes 5,000.
     """
 
     threshold: float | None = None
-    classes: dict[str, str] = {}
+    thresholds: dict[str, float] = {}
+    classes: dict[str, str | tuple[str, ...]] = {}
     unmapped: str = "fail"
     text_feature: str | None = None
+    top_k: int | None = None
+    nms_iou: float | None = None
+    nms_agnostic: bool = False
+    min_size_px: float = 0.0
+    simplify_px: float = 1.0
+    max_annotations: int = 5000
 
 
 class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -42,10 +42,17 @@ class ModelSection(BaseModel):
         task: What the model does.
         decoder: Name of the decoder of its output.
         threshold: Findings with a lower confidence (0..1) are dropped.
-        classes: The model's class name -> feature name (or ``Question/Option``).
+        thresholds: The model's class name -> threshold of that class instead.
+        classes: The model's class name -> feature name (or ``Question/Option``), or a list of them.
         class_names: Class names in the order of the numbers that the model answers.
         unmapped: ``fail``, ``drop`` or ``report`` a class that fits no feature.
         text_feature: The nested free-text question that takes a box's text.
+        top_k: Of the scored answers to one question only so many, the best.
+        nms_iou: Of boxes of one feature that overlap by more than this (0..1) only the best is kept.
+        nms_agnostic: Boxes of different features take each other away too.
+        min_size_px: Boxes, polygons and masks narrower or lower than this many pixels are dropped.
+        simplify_px: Pixels that a mask's outline may be off where the tool is a polygon; 0: exact; default 1.
+        max_annotations: Of one feature on one row at most so many, the best; default 5000, Labelbox's limit.
         instance: Template of an instance (see ``ModelOption.instance``).
         parameters: Sent along with each request.
         machine_type: Of batch jobs.
@@ -61,10 +68,17 @@ class ModelSection(BaseModel):
     task: Task | None = None
     decoder: str | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    classes: dict[str, str] = {}
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    classes: dict[str, str | tuple[str, ...]] = {}
     class_names: tuple[str, ...] = ()
     unmapped: Literal["fail", "drop", "report"] = "fail"
     text_feature: str | None = None
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    nms_iou: Annotated[float, Field(ge=0, le=1)] | None = None
+    nms_agnostic: bool = False
+    min_size_px: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    simplify_px: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
+    max_annotations: Annotated[int, Field(ge=1, le=5000)] = 5000
     instance: dict[str, str] = {}
     parameters: dict[str, bool | int | float | str] = {}
     machine_type: str | None = None
@@ -344,6 +358,8 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             found.append(
                 f'[models."{name}"] sets both container and predict; a container has no batch or online. Remove one.'
             )
+        if section.nms_agnostic and section.nms_iou is None:
+            found.append(f'[models."{name}"] sets nms_agnostic without nms_iou. Set nms_iou, e.g. to 0.5.')
         if section.hide and section.rename:
             found.append(f'[models."{name}"] is both hidden and renamed. Remove hide or rename.')
     renames = [section.rename for section in settings.models.values() if section.rename]

@@ -2,7 +2,19 @@ from __future__ import annotations
 
 import msgspec
 
-from vertex_model_inference.annotations import Annotation, Answer, Box, Checklist, FreeText, Radio
+from vertex_model_inference.annotations import (
+    Annotation,
+    Answer,
+    Box,
+    Checklist,
+    FreeText,
+    Mask,
+    Point,
+    Polygon,
+    Polyline,
+    Radio,
+    TextEntity,
+)
 
 ID = "c" * 25
 
@@ -14,6 +26,11 @@ def test_annotations_survive_a_file() -> None:
         Checklist("q", ID, (Answer("a", ID), Answer("b", ID, 0.0))),
         FreeText("t", ID, "x", 0.0),
         Box("b", ID, 1.5, 2, 3, 4, 0.0, (nested,)),
+        Polygon("p", ID, ((0, 0), (1.5, 0), (1, 1)), 0.0, (nested,)),
+        Polyline("l", ID, ((0, 0), (1.5, 0)), by_id=True),
+        Point("pt", ID, 1, 2.5, 0.0),
+        Mask("m", ID, b"0", 4, 3, 0.0, (nested,)),
+        TextEntity("e", ID, 1, 2, 0.0, (nested,)),
     ]
     assert msgspec.json.decode(msgspec.json.encode(made), type=list[Annotation]) == made
 

@@ -7,15 +7,33 @@ tools, on each answer for radios and checklists, on the row for free text; likew
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from math import floor
 from typing import Any
 
 import msgspec
 
-from vertex_model_inference.annotations import Annotation, Answer, Box, Checklist, FreeText, Question
+from vertex_model_inference.annotations import (
+    Annotation,
+    Answer,
+    Box,
+    Checklist,
+    FreeText,
+    Mask,
+    Point,
+    Polygon,
+    Polyline,
+    Question,
+    Radio,
+    Shape,
+    TextEntity,
+)
+from vertex_model_inference.geometry.masks import png
+from vertex_model_inference.geometry.runs import decode
 from vertex_model_inference.rows import DataRow
 
 __all__ = ["lines", "row_uuid", "row_uuids"]
@@ -39,12 +57,16 @@ def lines(annotations: Sequence[Annotation], row: DataRow, uuid_of: Callable[[in
     """One NDJSON row per annotation, in their order, without line ends.
 
     Pixels are rounded to 1/100: finer than anyone can draw, coarse enough to hide float32's noise, and less to upload.
-    Opposite edges are rounded, not sizes, so that a box never grows out of its picture. Confidences: to 1e-6.
+    Opposite edges are rounded, not sizes, so that a box never grows out of its picture. Confidences: to 1e-6. Polygons
+    are closed (the first point is repeated) as the SDK closes them; masks are PNGs as the SDK's, 1 where the object is.
 
     Args:
         annotations: Of this row; finite, with confidences 0..1, as match gives them.
         row: The data row.
         uuid_of: Index of the annotation -> its uuid.
+
+    Raises:
+        MalformedRunsError: The run lengths of a mask do not describe it; match gives none such.
     """
     data_row = {"id": row.id}
     encode = _ENCODER.encode
@@ -66,10 +88,17 @@ def lines(annotations: Sequence[Annotation], row: DataRow, uuid_of: Callable[[in
                 value["name"] = annotation.name
             value["classifications"] = [_question(question) for question in nested] if nested else []
             value["bbox"] = {"top": top / 100, "left": left / 100, "height": height / 100, "width": width / 100}
-        else:
-            value = _question(annotation)  # type: ignore[arg-type]  # not a Box, so a question
+        elif isinstance(annotation, Radio | Checklist | FreeText):
+            value = _question(annotation)
             value["uuid"] = uuid_of(index)
             value["dataRow"] = data_row
+        else:
+            value = _confident(annotation.confidence)
+            value["uuid"] = uuid_of(index)
+            value["dataRow"] = data_row
+            value.update(_reference(annotation))
+            value["classifications"] = [_question(question) for question in annotation.classifications]
+            value.update(_shape(annotation))
         line = encode(value)
         made.append(line if line.isascii() else _one_line(line))
     return made
@@ -86,7 +115,26 @@ def _confident(confidence: float | None) -> dict[str, Any]:
     return {} if confidence is None else {"confidence": int(confidence * 1e6 + 0.5) / 1e6}
 
 
-def _reference(feature: Question | Answer) -> dict[str, str]:
+def _shape(shape: Shape) -> dict[str, Any]:
+    if isinstance(shape, Polygon):
+        return {"polygon": [_point(x, y) for x, y in (*shape.points, shape.points[0])]}
+    if isinstance(shape, Polyline):
+        return {"line": [_point(x, y) for x, y in shape.points]}
+    if isinstance(shape, Point):
+        return {"point": _point(shape.x, shape.y)}
+    if isinstance(shape, Mask):
+        drawn = png(decode(shape.counts, shape.width, shape.height))
+        return {"mask": {"png": base64.b64encode(drawn).decode()}}
+    assert isinstance(shape, TextEntity)
+    return {"location": {"start": shape.start, "end": shape.end}}
+
+
+def _point(x: float, y: float) -> dict[str, float]:
+    # Floor, not int(): a line's points may lie left of the picture, and int() would round those towards it.
+    return {"x": floor(x * 100 + 0.5) / 100, "y": floor(y * 100 + 0.5) / 100}
+
+
+def _reference(feature: Shape | Question | Answer) -> dict[str, str]:
     return {"schemaId": feature.feature_schema_id} if feature.by_id else {"name": feature.name}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vertex_model_inference.ontology import Classification, Ontology, Tool
 
-__all__ = ["BoxFeature", "OptionFeature", "TextFeature", "boxes_of", "options_of", "texts_of"]
+__all__ = ["OptionFeature", "TextFeature", "ToolFeature", "options_of", "texts_of", "tools_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,10 @@ class TextFeature:
 
 
 @dataclass(frozen=True, slots=True)
-class BoxFeature:
-    """A rectangle tool, with its free-text questions."""
+class ToolFeature:
+    """A tool, with its free-text questions; ``kind`` is Labelbox's word for it."""
 
+    kind: str
     name: str
     feature_schema_id: str
     by_id: bool
@@ -94,13 +95,13 @@ def _nested_texts(tool: Tool) -> tuple[TextFeature, ...]:
     return _texts(tool.classifications, _twice([question.name for question in tool.classifications]))
 
 
-def boxes_of(ontology: Ontology) -> tuple[BoxFeature, ...]:
-    """The rectangle tools."""
+def tools_of(ontology: Ontology, kind: str) -> tuple[ToolFeature, ...]:
+    """The tools of one kind, e.g. ``rectangle``."""
     twice = _top_level_twice(ontology)
     return tuple(
-        BoxFeature(tool.name, tool.feature_schema_id, tool.name in twice, _nested_texts(tool))
+        ToolFeature(tool.kind, tool.name, tool.feature_schema_id, tool.name in twice, _nested_texts(tool))
         for tool in ontology.tools
-        if tool.kind == "rectangle"
+        if tool.kind == kind
     )
 
 

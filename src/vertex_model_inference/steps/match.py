@@ -10,19 +10,23 @@ import msgspec
 
 from vertex_model_inference.annotations import Annotation, Answer, Box, Checklist, FreeText, Radio
 from vertex_model_inference.errors import MatchError, SettingsError
-from vertex_model_inference.findings import Finding, FoundBox, FoundLabel
+from vertex_model_inference.findings import Finding, FoundBox, FoundLabel, FoundText
+from vertex_model_inference.geometry.boxes import kept_by_nms
 from vertex_model_inference.models import MatchRules
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.steps.features import (
-    BoxFeature,
     OptionFeature,
     TextFeature,
-    boxes_of,
+    ToolFeature,
     options_of,
     texts_of,
+    tools_of,
 )
+from vertex_model_inference.steps.kinds import ALSO, KIND_OF, KINDS, TOOLS
+from vertex_model_inference.steps.limits import check_rules, over_limit, rank
 from vertex_model_inference.steps.names import NameIndex, fold
+from vertex_model_inference.steps.shapes import FoundShape, shapes
 
 __all__ = ["Matched", "Matcher"]
 
@@ -32,26 +36,28 @@ CHECKLIST_THRESHOLD = 0.5
 _CACHED = 50_000
 """Class names remembered at most: a model that makes names up must not fill the memory."""
 
-_KINDS = {"box": "rectangle tool", "label": "radio or checklist option", "text": "free-text question"}
-
 _INVISIBLE = 0.01
 """Pixels: a box narrower than this has no area once it is written down."""
 
 
 class Matched(msgspec.Struct, frozen=True):
-    """What became of one row's findings; ``findings == used in annotations + sum(dropped) + outscored``.
+    """What became of one row's findings.
+
+    ``findings + extra == used in annotations + sum(dropped) + outscored``, where a checklist uses one for each answer.
 
     Attributes:
         annotations: To upload; none means that the row is empty.
-        dropped: Model class name -> findings left out (unmapped, below the threshold, without area).
+        dropped: Model class name -> findings left out (unmapped, below the threshold, too small, above the maximum).
         notes: What a reader of the row's outcome should know, one sentence each.
-        outscored: Labels that lost to a better answer to the same question.
+        outscored: Labels that lost to a better answer to the same question, and boxes to a better one in their place.
+        extra: Uses beyond the first of a finding: of classes that feed several features, of masks in several parts.
     """
 
     annotations: tuple[Annotation, ...]
     dropped: dict[str, int]
     notes: tuple[str, ...] = ()
     outscored: int = 0
+    extra: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,15 @@ class _Row:
     """The row being matched."""
 
     annotations: list[Annotation] = field(default_factory=list)
+    labels: list[tuple[str, ...]] = field(default_factory=list)  # classes that each annotation came from
     dropped: dict[str, int] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     outscored: int = 0
+    extra: int = 0
+
+    def add(self, annotation: Annotation, *labels: str) -> None:
+        self.annotations.append(annotation)
+        self.labels.append(labels)
 
     def drop(self, label: str) -> None:
         self.dropped[label] = self.dropped.get(label, 0) + 1
@@ -98,13 +110,10 @@ class Matcher:
     def __init__(self, ontology: Ontology, rules: MatchRules, *, names: Sequence[str] = ()) -> None:
         self._ontology = ontology
         self._rules = rules
-        if rules.unmapped not in {"fail", "drop", "report"}:
-            raise SettingsError(f"unmapped is {rules.unmapped!r}.", hint='Set it to "fail", "drop" or "report".')
-        if rules.threshold is not None and not 0.0 <= rules.threshold <= 1.0:
-            raise SettingsError(f"threshold is {rules.threshold!r}.", hint="Set it to a number from 0 to 1.")
-        boxes = boxes_of(ontology)
+        check_rules(rules)
+        boxes = tools_of(ontology, "rectangle")
         self._index: dict[str, NameIndex[Any]] = {
-            "box": NameIndex(boxes),
+            **{kind: NameIndex(tools_of(ontology, word)) for kind, word in TOOLS.items()},
             "label": NameIndex(options_of(ontology)),
             "text": NameIndex(texts_of(ontology)),
         }
@@ -118,7 +127,8 @@ class Matcher:
             )
         self._check_rules()
         for name in names:
-            self._check_name(rules.classes.get(name, name), f"The model's class {name!r}")
+            for wanted in self._wanted(name):
+                self._check_name(wanted, f"The model's class {name!r}")
 
     def match(self, findings: Sequence[Finding], row: DataRow) -> Matched:
         """Turn the findings of one row into annotations.
@@ -128,33 +138,84 @@ class Matcher:
         """
         state = _Row()
         answers: dict[str, list[tuple[FoundLabel, OptionFeature]]] = {}
-        threshold = self._rules.threshold
-        boxes = self._known["box"]
-        for finding in findings:
-            label, confidence = finding.label, finding.confidence
-            if threshold is not None and confidence is not None and confidence < threshold:
+        doubles = self._doubles(findings) if self._rules.nms_iou is not None else ()
+        for index, finding in enumerate(findings):
+            label = finding.label
+            if self._is_below(finding):
                 state.drop(label)
                 continue
-            if type(finding) is FoundBox:
-                tool = boxes.get(label)
-                if type(tool) is not BoxFeature:
-                    tool = self._feature("box", label, row, state)
-                if tool is not None:
-                    self._box(finding, tool, row, state)
-            elif type(finding) is FoundLabel:
-                option = self._feature("label", label, row, state)
-                if option is not None:
-                    answers.setdefault(option.question_id, []).append((finding, option))
-            else:
-                self._text(finding, row, state)
+            if index in doubles:
+                state.outscored += 1
+                continue
+            kind = KIND_OF[type(finding)]
+            features = self._known[kind].get(label)
+            if type(features) is not tuple:
+                features = self._features(kind, label, row, state)
+            state.extra += max(0, len(features) - 1)
+            for feature in features:
+                if isinstance(finding, FoundBox):
+                    self._box(finding, feature, row, state)
+                elif isinstance(finding, FoundLabel):
+                    answers.setdefault(feature.question_id, []).append((finding, feature))
+                elif isinstance(finding, FoundText):
+                    self._text(finding, feature, state)
+                else:
+                    self._shape(finding, feature, row, state)
         for given in answers.values():
             (self._checklist if given[0][1].multiple else self._radio)(given, row, state)
-        return Matched(tuple(state.annotations), state.dropped, tuple(state.notes), state.outscored)
+        self._limit(state)
+        return Matched(tuple(state.annotations), state.dropped, tuple(state.notes), state.outscored, state.extra)
 
-    def _box(self, found: FoundBox, tool: BoxFeature, row: DataRow, state: _Row) -> None:
+    def _is_below(self, finding: Finding) -> bool:
+        if finding.confidence is None:
+            return False
+        threshold = self._rules.thresholds.get(finding.label, self._rules.threshold)
+        return threshold is not None and finding.confidence < threshold
+
+    def _doubles(self, findings: Sequence[Finding]) -> set[int]:
+        """Indices of the boxes that a better one takes away; only of boxes that would be used."""
+        places, boxes, scores, classes = [], [], [], []
+        least = max(_INVISIBLE, self._rules.min_size_px)
+        for index, found in enumerate(findings):
+            if type(found) is not FoundBox or self._is_below(found) or min(found.width, found.height) < least:
+                continue
+            features = self._lookup("box", found.label)
+            if isinstance(features, tuple):
+                places.append(index)
+                boxes.append((found.left, found.top, found.left + found.width, found.top + found.height))
+                scores.append(rank(found.confidence))
+                classes.append(" ".join(sorted(feature.feature_schema_id for feature in features)))
+        limit = self._rules.nms_iou if self._rules.nms_iou is not None else 1.0
+        kept = kept_by_nms(boxes, scores, limit, None if self._rules.nms_agnostic else classes)
+        return set(places) - {places[index] for index in kept}
+
+    def _limit(self, state: _Row) -> None:
+        beyond = over_limit(state.annotations, self._rules.max_annotations)
+        for index in sorted(beyond):
+            name, most = state.annotations[index].name, self._rules.max_annotations
+            for label in state.labels[index]:
+                state.drop(label)
+            state.notes[f"Only the best {most} annotations of {name!r} were kept."] = None
+        if beyond:
+            state.annotations = [each for index, each in enumerate(state.annotations) if index not in beyond]
+
+    def _shape(self, found: FoundShape, tool: ToolFeature, row: DataRow, state: _Row) -> None:
+        made = shapes(found, tool, row, self._rules)
+        if not made:
+            kind = KIND_OF[type(found)]
+            state.drop(found.label)
+            state.notes[f"A {kind} of class {_short(found.label)} is too small or outside and was left out."] = None
+        state.extra += max(0, len(made) - 1)
+        for shape in made:
+            state.add(shape, found.label)
+
+    def _box(self, found: FoundBox, tool: ToolFeature, row: DataRow, state: _Row) -> None:
         if found.width < _INVISIBLE or found.height < _INVISIBLE:
             state.drop(found.label)
             state.notes[f"A box of class {_short(found.label)} has no area and was left out."] = None
+            return
+        if min(found.width, found.height) < self._rules.min_size_px:
+            state.drop(found.label)
             return
         nested: tuple[FreeText, ...] = ()
         if found.text:
@@ -166,7 +227,7 @@ class Matcher:
             else:
                 # The model gives one figure for the box and what it reads there; without it Labelbox assumes 1.
                 nested = (FreeText(text.name, text.feature_schema_id, found.text, found.confidence, text.by_id),)
-        state.annotations.append(
+        state.add(
             Box(
                 tool.name,
                 tool.feature_schema_id,
@@ -177,20 +238,17 @@ class Matcher:
                 found.confidence,
                 nested,
                 tool.by_id,
-            )
+            ),
+            found.label,
         )
 
-    def _text(self, found: Finding, row: DataRow, state: _Row) -> None:
-        feature = self._feature("text", found.label, row, state)
-        if feature is None:
-            return
-        text = getattr(found, "text", "")
-        if not text:
+    def _text(self, found: FoundText, feature: TextFeature, state: _Row) -> None:
+        if not found.text:
             state.drop(found.label)
             state.notes[f"The text for {_short(found.label)} is empty and was left out."] = None
             return
         name, schema_id = feature.name, feature.feature_schema_id
-        state.annotations.append(FreeText(name, schema_id, text, found.confidence, feature.by_id))
+        state.add(FreeText(name, schema_id, found.text, found.confidence, feature.by_id), found.label)
 
     def _radio(self, given: list[tuple[FoundLabel, OptionFeature]], row: DataRow, state: _Row) -> None:
         best, option = given[0]
@@ -208,34 +266,36 @@ class Matcher:
                 best, option = found, other
         state.outscored += len(given) - 1
         answer = Answer(option.name, option.feature_schema_id, best.confidence, option.by_id)
-        state.annotations.append(Radio(option.question, option.question_id, answer, option.question_by_id))
+        state.add(Radio(option.question, option.question_id, answer, option.question_by_id), best.label)
 
     def _checklist(self, given: list[tuple[FoundLabel, OptionFeature]], _row: DataRow, state: _Row) -> None:
-        chosen: dict[str, Answer] = {}
+        chosen: dict[str, tuple[Answer, str]] = {}
         for found, option in given:
             confidence = found.confidence
-            if self._rules.threshold is None and confidence is not None and confidence < CHECKLIST_THRESHOLD:
+            ruled = self._rules.threshold is not None or found.label in self._rules.thresholds
+            if not ruled and confidence is not None and confidence < CHECKLIST_THRESHOLD:
                 state.drop(found.label)
                 continue
             before = chosen.get(option.feature_schema_id)
             if before is not None:
                 state.outscored += 1
-                if confidence is None or (before.confidence is not None and before.confidence >= confidence):
+                if confidence is None or (before[0].confidence is not None and before[0].confidence >= confidence):
                     continue
-            chosen[option.feature_schema_id] = Answer(option.name, option.feature_schema_id, confidence, option.by_id)
+            answer = Answer(option.name, option.feature_schema_id, confidence, option.by_id)
+            chosen[option.feature_schema_id] = (answer, found.label)
+        if self._rules.top_k is not None and len(chosen) > self._rules.top_k:
+            best = sorted(chosen, key=lambda key: -rank(chosen[key][0].confidence))[: self._rules.top_k]
+            state.outscored += len(chosen) - len(best)
+            chosen = {key: value for key, value in chosen.items() if key in best}
         if chosen:
             first = given[0][1]
-            answers = tuple(chosen.values())
-            state.annotations.append(Checklist(first.question, first.question_id, answers, first.question_by_id))
+            answers = tuple(answer for answer, _ in chosen.values())
+            labels = (label for _, label in chosen.values())
+            state.add(Checklist(first.question, first.question_id, answers, first.question_by_id), *labels)
 
-    def _feature(self, kind: str, label: str, row: DataRow, state: _Row) -> Any:
-        """The feature of a class; None: it has none, which is counted."""
-        known = self._known[kind]
-        found = known.get(label)
-        if found is None:
-            if len(known) >= _CACHED:
-                known.clear()
-            found = known[label] = self._resolve(kind, label)
+    def _features(self, kind: str, label: str, row: DataRow, state: _Row) -> tuple[Any, ...]:
+        """The features of a class; empty: it has none, which is counted."""
+        found = self._lookup(kind, label)
         if isinstance(found, _Ambiguous):
             _fail(found, row)
         if isinstance(found, _Unmapped):
@@ -244,23 +304,42 @@ class Matcher:
             state.drop(label)
             if self._rules.unmapped == "report":
                 state.notes[found.message] = None
-            return None
+            return ()
         return found
 
-    def _resolve(self, kind: str, label: str) -> Any:
-        name = self._rules.classes.get(label, label)
-        found = self._index[kind].find(name)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            return self._ambiguous(f"The model's class {_short(label)}", found)
-        message = f"The model's class {_short(label)} fits no {_KINDS[kind]} of the ontology {self._ontology.name!r}."
-        for other, index in self._index.items():
+    def _lookup(self, kind: str, label: str) -> tuple[Any, ...] | _Unmapped | _Ambiguous:
+        known = self._known[kind]
+        found: tuple[Any, ...] | _Unmapped | _Ambiguous | None = known.get(label)
+        if found is None:
+            if len(known) >= _CACHED:
+                known.clear()
+            found = known[label] = self._resolve(kind, label)
+        return found
+
+    def _wanted(self, label: str) -> tuple[str, ...]:
+        """The names of features that a class is to feed."""
+        wanted = self._rules.classes.get(label, label)
+        return (wanted,) if isinstance(wanted, str) else wanted
+
+    def _resolve(self, kind: str, label: str) -> tuple[Any, ...] | _Unmapped | _Ambiguous:
+        wanted = self._wanted(label)
+        features: dict[str, Any] = {}
+        for name in wanted:
+            found = self._index[kind].find(name)
+            if not found and kind in ALSO:
+                found = self._index[ALSO[kind]].find(name)
+            if len(found) > 1:
+                return self._ambiguous(f"The model's class {_short(label)}", found)
+            features.update((feature.feature_schema_id, feature) for feature in found)
+        if features:
+            return tuple(features.values())
+        message = f"The model's class {_short(label)} fits no {KINDS[kind]} of the ontology {self._ontology.name!r}."
+        for name, (other, index) in ((name, item) for name in wanted for item in self._index.items()):
             if other != kind and index.find(name):
-                what = f"{_short(name)} is a {_KINDS[other]} there, and the model does not give what that takes."
+                what = f"{_short(name)} is a {KINDS[other]} there, and the model does not give what that takes."
                 message = f"{message[:-1]}; {what}"
                 break
-        near = self._index[kind].nearest(name)
+        near = next(filter(None, (self._index[kind].nearest(name) for name in wanted)), None)
         hint = f"Did you mean {near!r}? " if near else ""
         return _Unmapped(message, f'{hint}Add the class to classes of the model in vmi.toml, or set unmapped = "drop".')
 
@@ -271,7 +350,7 @@ class Matcher:
             "Say which in classes of the model in vmi.toml, by Question/Option or by the schema id.",
         )
 
-    def _text_of(self, box: BoxFeature) -> TextFeature | _Ambiguous | None:
+    def _text_of(self, box: ToolFeature) -> TextFeature | _Ambiguous | None:
         """The question that takes the text in a tool's boxes."""
         wanted = self._rules.text_feature
         fitting = [text for text in box.texts if wanted in text.names] if wanted else list(box.texts)
@@ -286,7 +365,7 @@ class Matcher:
         return fitting[0] if fitting else None
 
     def _check_rules(self) -> None:
-        for label, name in self._rules.classes.items():
+        for label, name in [(known, name) for known in self._rules.classes for name in self._wanted(known)]:
             if not any(index.find(name) for index in self._index.values()):
                 near = next(filter(None, (index.nearest(name) for index in self._index.values())), None)
                 raise SettingsError(
@@ -295,6 +374,9 @@ class Matcher:
                     hint=f"Did you mean {near!r}?" if near else None,
                 )
             self._check_name(name, f"classes maps the model's class {label!r} to {name!r}, which")
+        empty = [label for label in self._rules.classes if not self._wanted(label)]
+        if empty:
+            raise SettingsError(f"classes maps the model's class {empty[0]!r} to nothing.", hint="Name a feature.")
 
     def _check_name(self, name: str, who: str) -> None:
         """Refuse a name that is ambiguous for some kind of finding and clear for none."""

@@ -251,6 +251,13 @@ def _configured(option: ModelOption, section: ModelSection) -> ModelOption:
             classes=section.classes,
             unmapped=section.unmapped,
             text_feature=section.text_feature,
+            thresholds=section.thresholds,
+            top_k=section.top_k,
+            nms_iou=section.nms_iou,
+            nms_agnostic=section.nms_agnostic,
+            min_size_px=section.min_size_px,
+            simplify_px=section.simplify_px,
+            max_annotations=section.max_annotations,
         ),
     )
 

@@ -187,3 +187,14 @@ def test_the_command_line_imports_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_rules_of_a_model_reach_its_option(tmp_path: Path) -> None:
+    (tmp_path / "vmi.toml").write_text(
+        '[models."m"]\nclasses = { dog = ["cat", "pet"], cow = "pet" }\nthresholds = { dog = 0.3 }\ntop_k = 3\n'
+        "nms_iou = 0.5\nnms_agnostic = true\nmin_size_px = 2\nsimplify_px = 0\nmax_annotations = 10\n"
+    )
+    section = load({}, tmp_path).models["m"]
+    assert section.classes == {"dog": ("cat", "pet"), "cow": "pet"}
+    assert (section.thresholds, section.top_k, section.max_annotations) == ({"dog": 0.3}, 3, 10)
+    assert (section.nms_iou, section.nms_agnostic, section.min_size_px, section.simplify_px) == (0.5, True, 2, 0)

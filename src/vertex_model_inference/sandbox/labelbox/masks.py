@@ -31,8 +31,13 @@ def draw(store: Store, fetcher: Fetcher, feature_id: str) -> bytes | str:
         return f"There is no mask of annotation {feature_id}."
     mask: dict[str, Any] = orjson.loads(text)
     if "png" in mask:
-        return base64.b64decode(mask["png"])
-    if "counts" in mask:
+        # Importers write the object as 1 (the SDK) or 255; exports serve it white.
+        try:
+            with Image.open(io.BytesIO(base64.b64decode(mask["png"]))) as source:
+                image = source.convert("L").point([0, *[255] * 255])
+        except (UnidentifiedImageError, OSError) as error:
+            return f"The mask of annotation {feature_id} cannot be drawn: {error}"
+    elif "counts" in mask:
         image = _of_runs(mask["size"], mask["counts"])
     else:
         try:
