@@ -44,7 +44,7 @@ class _Uuid(msgspec.Struct):
 def upload_shard(context: Context, shard: int) -> UploadDone:
     """Upload one decoded shard and write ``ended/upload-`` and ``outcomes/``.
 
-    An import that Labelbox refuses or gives up is the failure of the rows that have annotations in it, and of no others.
+    An import that Labelbox refuses or gives up is the failure of the rows with annotations in it, and of no others.
 
     Raises:
         StorageError: The run's own files cannot be read or written.
