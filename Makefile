@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint serve conformance bench lock clean
+.PHONY: help demo test fuzz lint serve conformance bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,9 +26,12 @@ demo: $(STAMP) ## The main job on real data, in the sandbox: Train Model -> pred
 test: $(STAMP) ## All tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
+fuzz: $(STAMP) ## Every decoder against 100,000 changed answers (nightly; VMI_FUZZ_SEED takes other ones)
+	@VMI_FUZZ_LINES=100000 $(BIN)/python -m pytest -n $(JOBS) --timeout 3600 tests/property/test_decoder_families.py
+
 lint: $(STAMP) ## ruff, mypy --strict, import contracts
-	@$(BIN)/ruff check src tests bench
-	@$(BIN)/ruff format --check src tests bench
+	@$(BIN)/ruff check src tests bench examples
+	@$(BIN)/ruff format --check src tests bench examples
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 

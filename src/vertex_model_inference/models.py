@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["MatchRules", "ModelOption", "Predictor", "Task", "VertexModel"]
+__all__ = ["MappingRules", "MatchRules", "ModelOption", "Predictor", "Task", "VertexModel"]
 
 
 class Predictor(StrEnum):
@@ -22,7 +22,15 @@ class Task(StrEnum):
 
     IMAGE_CLASSIFICATION = "image-classification"
     IMAGE_OBJECT_DETECTION = "image-object-detection"
+    IMAGE_SEGMENTATION = "image-segmentation"
     TEXT_CLASSIFICATION = "text-classification"
+    TEXT_EXTRACTION = "text-extraction"
+    TEXT_SENTIMENT = "text-sentiment"
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether the model is sent texts; else it is sent pictures."""
+        return self in (Task.TEXT_CLASSIFICATION, Task.TEXT_EXTRACTION, Task.TEXT_SENTIMENT)
 
 
 class VertexModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -100,6 +108,42 @@ class MatchRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_annotations: int = 5000
 
 
+class MappingRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where things stand in a model's own JSON (``[models."...".mapping]`` of ``vmi.toml``).
+
+    A path is keys and list positions joined by dots (``"outputs.detections"``, ``"0.name"``); empty: the value itself.
+    At most one of ``box``, ``points``, and ``start`` with ``end`` is set; none of them: the items are classes.
+
+    Attributes:
+        items: Path of the list of things found in the answer; an object counts as a list of one, null as an empty one.
+        label: Path of the class, a name or a number, in an item.
+        constant: The class of all items, where the model gives none (then ``label`` is not read).
+        score: Path of the confidence in an item.
+        percent: Scores go from 0 to 100.
+        box: Path of a list of four numbers in an item, or four paths.
+        format: Order of the four numbers: ``xyxy``, ``xywh``, ``cxcywh``, ``yxyx``, ``xxyy``.
+        normalised: Coordinates go from 0 to 1.
+        text: Path of what is written in a box.
+        points: Path of an outline in an item, in any spelling of the decoder ``polygons``.
+        start: Path of an entity's first character, from 0; ``end``: of its last.
+        end_inclusive: ``end`` is the last character; else the one after it.
+    """
+
+    items: str = ""
+    label: str = "label"
+    constant: str | None = None
+    score: str | None = None
+    percent: bool = False
+    box: str | tuple[str, str, str, str] | None = None
+    format: str = "xyxy"
+    normalised: bool = False
+    text: str | None = None
+    points: str | None = None
+    start: str | None = None
+    end: str | None = None
+    end_inclusive: bool = False
+
+
 class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of the menu: everything that a run needs to know of the model, frozen when the run starts.
 
@@ -118,6 +162,7 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         machine_type: Of batch jobs of custom models.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).
         rules: How findings become annotations.
+        mapping: Where things stand in its answers, for the decoder ``mapping``.
     """
 
     name: str
@@ -133,3 +178,4 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     machine_type: str = "n1-standard-4"
     batch_size: int = 0
     rules: MatchRules = MatchRules()
+    mapping: MappingRules | None = None

@@ -14,12 +14,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from vertex_model_inference import settings_sources as sources
 from vertex_model_inference.errors import SettingsError
-from vertex_model_inference.models import Task
+from vertex_model_inference.models import MappingRules, Task
 
 __all__ = ["ModelSection", "Settings", "is_loopback", "load"]
 
@@ -27,6 +36,43 @@ _REGION_IN_URL = re.compile(r"https?://([a-z]+-[a-z]+\d+)-aiplatform\.")
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):([^@/]*)@")
 
 Destination = Literal["model-run", "files"]
+
+
+class MappingSection(BaseModel):
+    """A ``[models."Name".mapping]`` section: where things stand in the model's JSON (see ``models.MappingRules``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    items: str = ""
+    label: str = "label"
+    constant: Annotated[str, Field(min_length=1)] | None = None
+    score: str | None = None
+    percent: bool = False
+    box: str | tuple[str, str, str, str] | None = None
+    format: Literal["xyxy", "xywh", "cxcywh", "yxyx", "xxyy"] = "xyxy"
+    normalised: bool = False
+    text: str | None = None
+    points: str | None = None
+    start: str | None = None
+    end: str | None = None
+    end_inclusive: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> MappingSection:
+        if (self.start is None) is not (self.end is None):
+            msg = "start and end go together"
+            raise ValueError(msg)
+        if sum(one is not None for one in (self.box, self.points, self.start)) > 1:
+            msg = "only one of box, points, and start with end can be set"
+            raise ValueError(msg)
+        if self.text is not None and self.box is None:
+            msg = "text is what is written in a box; set box too"
+            raise ValueError(msg)
+        return self
+
+    def rules(self) -> MappingRules:
+        """The same as the decoder takes it."""
+        return MappingRules(**self.model_dump())
 
 
 class ModelSection(BaseModel):
@@ -40,7 +86,8 @@ class ModelSection(BaseModel):
         predict: ``batch`` or ``online``; by default an option for each that can be.
         container: URL of a container's predict route (Vertex's custom-container contract); makes an option of its own.
         task: What the model does.
-        decoder: Name of the decoder of its output.
+        decoder: Name of the decoder of its output, or ``file:PATH:CLASS`` of your own.
+        mapping: Where things stand in its JSON, where no decoder reads it (a section of its own).
         threshold: Findings with a lower confidence (0..1) are dropped.
         thresholds: The model's class name -> threshold of that class instead.
         classes: The model's class name -> feature name (or ``Question/Option``), or a list of them.
@@ -67,6 +114,7 @@ class ModelSection(BaseModel):
     container: str | None = None
     task: Task | None = None
     decoder: str | None = None
+    mapping: MappingSection | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     classes: dict[str, str | tuple[str, ...]] = {}

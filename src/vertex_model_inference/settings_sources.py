@@ -21,6 +21,7 @@ MODEL_KEYS = (
     "container",
     "task",
     "decoder",
+    "mapping",
     "threshold",
     "classes",
     "class_names",

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import EntryPoint, entry_points
 
-import msgspec
-
+from vertex_model_inference.decoders import own
 from vertex_model_inference.decoders.automl_classification import AutomlClassification
 from vertex_model_inference.decoders.automl_detection import AutomlDetection
-from vertex_model_inference.decoders.base import Decoder, Fit, clip, refuse, shortened
+from vertex_model_inference.decoders.automl_segmentation import AutomlSegmentation
+from vertex_model_inference.decoders.automl_sentiment import AutomlSentiment
+from vertex_model_inference.decoders.automl_text_extraction import AutomlTextExtraction
+from vertex_model_inference.decoders.base import Decoder, Fit, shortened
 from vertex_model_inference.decoders.boxes_arrays import BoxesArrays
 from vertex_model_inference.decoders.displaynames import DisplayNames
 from vertex_model_inference.decoders.hf_classification import HfClassification
 from vertex_model_inference.decoders.hf_detection import HfDetection
+from vertex_model_inference.decoders.hf_segmentation import HfSegmentation
+from vertex_model_inference.decoders.hf_token_classification import HfTokenClassification
+from vertex_model_inference.decoders.keypoints import Keypoints
+from vertex_model_inference.decoders.mapping import Mapping
+from vertex_model_inference.decoders.owl_vit_v2 import OwlVitV2
+from vertex_model_inference.decoders.paligemma import Paligemma
 from vertex_model_inference.decoders.plain_label import PlainLabel
-from vertex_model_inference.errors import DecodeError, UnknownOutputError
-from vertex_model_inference.findings import Finding, FoundBox, FoundLabel, FoundText
-from vertex_model_inference.models import ModelOption, Task
-from vertex_model_inference.rows import DataRow
+from vertex_model_inference.decoders.polygons import Polygons
+from vertex_model_inference.decoders.rle_masks import RleMasks
+from vertex_model_inference.decoders.sam_masks import SamMasks
+from vertex_model_inference.decoders.spacy_entities import SpacyEntities
+from vertex_model_inference.errors import UnknownOutputError
+from vertex_model_inference.models import MappingRules, ModelOption, Task
 
 __all__ = ["GROUP", "LABEL", "by_name", "known_names", "recognise"]
 
@@ -35,40 +44,71 @@ _BUILT_IN: dict[str, Callable[[Sequence[str]], Decoder]] = {
     "hf-detection": HfDetection,
     "hf-classification": HfClassification,
     "boxes-arrays": BoxesArrays,
+    "automl-segmentation": AutomlSegmentation,
+    "automl-sentiment": AutomlSentiment,
+    "automl-text-extraction": AutomlTextExtraction,
+    "hf-segmentation": HfSegmentation,
+    "hf-token-classification": HfTokenClassification,
+    "keypoints": Keypoints,
+    "owl-vit-v2": OwlVitV2,
+    "paligemma": Paligemma,
+    "polygons": Polygons,
+    "rle-masks": RleMasks,
+    "sam-masks": SamMasks,
+    "spacy-entities": SpacyEntities,
     "plain": PlainLabel,
 }
 
 _FITS: tuple[tuple[str, Callable[[bytes], Fit]], ...] = (  # the more particular form first
     ("automl-detection", AutomlDetection.fit),
+    ("automl-text-extraction", AutomlTextExtraction.fit),
     ("automl-classification", AutomlClassification.fit),
+    ("automl-segmentation", AutomlSegmentation.fit),
+    ("automl-sentiment", AutomlSentiment.fit),
     ("displaynames", DisplayNames.fit),
     ("hf-detection", HfDetection.fit),
+    ("hf-segmentation", HfSegmentation.fit),
+    ("hf-token-classification", HfTokenClassification.fit),
+    ("rle-masks", RleMasks.fit),
+    ("keypoints", Keypoints.fit),
+    ("polygons", Polygons.fit),
     ("hf-classification", HfClassification.fit),
     ("boxes-arrays", BoxesArrays.fit),
+    ("spacy-entities", SpacyEntities.fit),
+    ("owl-vit-v2", OwlVitV2.fit),
+    ("sam-masks", SamMasks.fit),
+    ("paligemma", Paligemma.fit),
     ("plain", PlainLabel.fit),
 )
 
+_ALIASES = {"grounding-dino": HfDetection.name, "owl-vit": HfDetection.name}
+"""Models of the Model Garden whose containers answer one of the forms above."""
+
 _SCHEMAS = (  # part of the file name of gs://google-cloud-aiplatform/schema/... -> decoder
     ("image_object_detection", "automl-detection"),
+    ("image_segmentation", "automl-segmentation"),
+    ("text_extraction", "automl-text-extraction"),
+    ("text_sentiment", "automl-sentiment"),
     ("image_classification", "automl-classification"),
     ("text_classification", "automl-classification"),
     ("/classification_1", "automl-classification"),
 )
 
-_DETECTORS = {"automl-detection", "hf-detection", "boxes-arrays"}
-
-
-def _plugins() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+_DETECTORS = {"automl-detection", "hf-detection", "boxes-arrays", "owl-vit-v2"}
 
 
 def known_names() -> tuple[str, ...]:
     """Names of all decoders, built-in and installed; loads none of them."""
-    return (*_BUILT_IN, *sorted(name for name in _plugins() if name not in _BUILT_IN))
+    return (*_BUILT_IN, *sorted(name for name in own.installed(GROUP) if name not in _BUILT_IN))
 
 
-def by_name(name: str, class_names: Sequence[str] = ()) -> Decoder:
-    """The decoder called ``name``; what follows a colon is its layout (``boxes-arrays:xywh:relative``).
+def by_name(name: str, class_names: Sequence[str] = (), mapping: MappingRules | None = None) -> Decoder:
+    """The decoder called ``name``; what follows a colon is its layout (``boxes-arrays:xywh:relative``) or file.
+
+    Args:
+        name: Of a built-in or installed decoder, or ``file:PATH:CLASS`` of a user's own.
+        class_names: What numbers stand for.
+        mapping: Of the model's section; only ``mapping`` needs it.
 
     Raises:
         UnknownOutputError: There is none, or the user's own cannot be loaded.
@@ -76,73 +116,25 @@ def by_name(name: str, class_names: Sequence[str] = ()) -> Decoder:
     base, _, layout = name.partition(":")
     if base == "boxes-arrays":
         return BoxesArrays(class_names, layout)
+    name = _ALIASES.get(name, name)
+    if name == Mapping.name:
+        if mapping is None:
+            raise UnknownOutputError(
+                "The decoder 'mapping' needs to be told where things stand in an answer.",
+                hint='Set [models."...".mapping] in vmi.toml; docs/models.md shows how.',
+                decoder=name,
+            )
+        return Mapping(mapping, class_names)
     if name in _BUILT_IN:
         return _BUILT_IN[name](class_names)
-    point = _plugins().get(name)
+    if name.startswith(own.FILE):
+        return own.from_file(name, class_names)
+    point = own.installed(GROUP).get(name)
     if point is None:
         raise UnknownOutputError(
             f"There is no decoder {name!r}.", hint=f"Known are: {', '.join(known_names())}.", decoder=name
         )
-    try:
-        made = point.load()(class_names)
-    except Exception as error:
-        raise UnknownOutputError(
-            f"The decoder {name!r} ({point.value}) cannot be loaded: {type(error).__name__}: {error}.",
-            hint="It must be a class that takes one argument, the sequence of class names.",
-            decoder=name,
-        ) from error
-    if not callable(getattr(made, "decode", None)):
-        raise UnknownOutputError(
-            f"The decoder {name!r} ({point.value}) gives a {type(made).__name__} without a method decode.",
-            hint="It needs decode(prediction: bytes, row: DataRow) -> tuple of findings.",
-            decoder=name,
-        )
-    return _Checked(name, made)
-
-
-class _Checked:
-    """A user's own decoder, held to what the built-in ones promise: sound findings or a DecodeError."""
-
-    def __init__(self, name: str, inner: Decoder) -> None:
-        self.name = name
-        self._inner = inner
-
-    def decode(self, prediction: bytes, row: DataRow) -> tuple[Finding, ...]:
-        try:
-            findings = tuple(self._inner.decode(prediction, row))
-        except DecodeError:
-            raise
-        except Exception as error:
-            what = f"{type(error).__name__}: {error}"
-            raise DecodeError(
-                f"The decoder {self.name!r} failed on data row {row.id}: {what}.", decoder=self.name
-            ) from error
-        return tuple([self._checked(finding, f"finding {index}", row) for index, finding in enumerate(findings)])
-
-    def _checked(self, finding: Finding, where: str, row: DataRow) -> Finding:
-        wrong = _unsound(finding)
-        if wrong:
-            refuse(self.name, row, f"{where} {wrong}", "That is to be mended in the decoder.")
-        if not isinstance(finding, FoundBox):
-            return finding
-        right, bottom = finding.left + finding.width, finding.top + finding.height
-        left, top, width, height = clip(finding.left, finding.top, right, bottom, row, self.name, where)
-        return msgspec.structs.replace(finding, left=left, top=top, width=width, height=height)
-
-
-def _unsound(finding: object) -> str | None:
-    """What is wrong with a finding of foreign code; None: nothing."""
-    if not isinstance(finding, (FoundLabel, FoundBox, FoundText)):
-        return f"is a {type(finding).__name__}, not a FoundLabel, FoundBox or FoundText"
-    try:
-        msgspec.convert(msgspec.to_builtins(finding), type(finding))
-        for text in (finding.label, getattr(finding, "text", None)):
-            (text or "").encode()
-    except (ValueError, TypeError) as error:  # also a lone surrogate, which no JSON can carry
-        return f"is not valid: {error}"
-    if finding.confidence is not None and not 0.0 <= finding.confidence <= 1.0:
-        return f"has the confidence {finding.confidence!r}, it must be from 0 to 1"
-    return None
+    return own.made(name, point.value, point.load, class_names)
 
 
 def recognise(samples: Sequence[bytes], option: ModelOption) -> Decoder:
@@ -157,9 +149,9 @@ def recognise(samples: Sequence[bytes], option: ModelOption) -> Decoder:
     Raises:
         UnknownOutputError: None fits, or several do; the message shows what the model answered.
     """
-    named = option.decoder or _by_metadata(option)
+    named = option.decoder or (Mapping.name if option.mapping is not None else _by_metadata(option))
     if named:
-        return by_name(named, option.class_names)
+        return by_name(named, option.class_names, option.mapping)
     if not samples:
         raise UnknownOutputError(
             f"The model {option.name!r} has given no answer by which to know its form.", hint=_HINT, option=option.name

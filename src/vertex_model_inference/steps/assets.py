@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, NoReturn, TypeVar
 
 from vertex_model_inference.errors import AssetError, NotFoundError, StorageError, VmiError
-from vertex_model_inference.models import Predictor, Task
+from vertex_model_inference.models import Predictor
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.spec import Staged
@@ -27,7 +27,6 @@ from vertex_model_inference.storage.index import Copy, source_key
 __all__ = ["AssetsDone", "stage_shard"]
 
 _SUPPORTED = (MediaType.IMAGE, MediaType.TEXT)
-_IMAGE_TASKS = (Task.IMAGE_CLASSIFICATION, Task.IMAGE_OBJECT_DETECTION)
 # Vertex's instance schema for image models (image_classification_1.0.0.yaml and image_object_detection_1.0.0.yaml).
 _AUTOML_IMAGES = frozenset(
     ("image/jpeg", "image/gif", "image/png", "image/webp", "image/bmp", "image/tiff", "image/vnd.microsoft.icon")
@@ -131,9 +130,9 @@ class _Stager:
         if row.media_type not in _SUPPORTED:
             self._skip(row, "unsupported_media", f"{row.media_type.value} rows cannot be sent to this model.")
         task = self._context.spec.option.task
-        if task in _IMAGE_TASKS and row.media_type is not MediaType.IMAGE:
+        if task is not None and not task.takes_text and row.media_type is not MediaType.IMAGE:
             self._skip(row, "unsupported_media", f"The model takes images; the row is {row.media_type.value}.")
-        if task is Task.TEXT_CLASSIFICATION and row.media_type is not MediaType.TEXT:
+        if task is not None and task.takes_text and row.media_type is not MediaType.TEXT:
             self._skip(row, "unsupported_media", f"The model takes texts; the row is {row.media_type.value}.")
         template = self._templates.get(row.media_type)
         if template is None:

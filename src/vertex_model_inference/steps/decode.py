@@ -50,7 +50,7 @@ def decoder_of(context: Context, samples: list[bytes]) -> Decoder:
     path = f"{context.files.folder}/decoder.json"
     option = context.spec.option
     try:
-        return by_name(msgspec.json.decode(context.store.get(path), type=str), option.class_names)
+        return by_name(msgspec.json.decode(context.store.get(path), type=str), option.class_names, option.mapping)
     except NotFoundError:
         decoder = recognise(samples, option)
         context.store.put(path, msgspec.json.encode(decoder.name))

@@ -106,6 +106,6 @@ def presumed(row: DataRow, task: Task | None) -> DataRow:
             kind = MediaType(guess)
         elif guess == "application":
             return row
-        elif not guess and task is Task.TEXT_CLASSIFICATION:
+        elif not guess and task is not None and task.takes_text:
             kind = MediaType.TEXT
     return msgspec.structs.replace(row, media_type=kind)

@@ -20,6 +20,9 @@ _SCHEMAS: dict[str, tuple[Task | None, str | None]] = {
     "automl_image_classification": (Task.IMAGE_CLASSIFICATION, "automl-classification"),
     "automl_image_object_detection": (Task.IMAGE_OBJECT_DETECTION, "automl-detection"),
     "automl_text_classification": (Task.TEXT_CLASSIFICATION, "automl-classification"),
+    "automl_image_segmentation": (Task.IMAGE_SEGMENTATION, "automl-segmentation"),
+    "automl_text_extraction": (Task.TEXT_EXTRACTION, "automl-text-extraction"),
+    "automl_text_sentiment": (Task.TEXT_SENTIMENT, "automl-sentiment"),
 }
 _PREDICTIONS: dict[str, tuple[Task | None, str | None]] = {
     "classification": (None, "automl-classification"),
@@ -29,9 +32,6 @@ _INSTANCES = {"image_classification": Task.IMAGE_CLASSIFICATION, "text_classific
 _NO_SECTION = ModelSection()
 # What AutoML can also be, and no task of ours can run: said by name.
 _OTHER_AUTOML = {
-    "automl_image_segmentation": "image segmentation",
-    "automl_text_extraction": "text extraction",
-    "automl_text_sentiment": "text sentiment",
     "automl_tabular": "tabular data",
     "automl_forecasting": "forecasting",
     "automl_time_series_forecasting": "forecasting",
@@ -214,8 +214,11 @@ def _kind(model: VertexModel, section: ModelSection) -> _Kind:
         except ValueError:
             known = ", ".join(Task)
             return _Kind(why_not=f"Its label vmi-task is {label!r}; it must be one of {known}.")
-    decoder = section.decoder or model.labels.get("vmi-decoder") or decoder
-    if section.task is not None or section.decoder is not None:
+    labelled = model.labels.get("vmi-decoder")
+    if labelled and labelled.startswith("file:"):  # which code runs here, only vmi.toml says
+        return _Kind(why_not="Its label vmi-decoder names a file. Set it as decoder in vmi.toml instead.")
+    decoder = section.decoder or ("mapping" if section.mapping is not None else labelled or decoder)
+    if section.task is not None or section.decoder is not None or section.mapping is not None:
         why_not = None
     return _Kind(section.task or task, decoder, why_not)
 
@@ -244,6 +247,7 @@ def _configured(option: ModelOption, section: ModelSection) -> ModelOption:
         class_names=section.class_names,
         instance=section.instance,
         parameters=section.parameters,
+        mapping=None if section.mapping is None else section.mapping.rules(),
         machine_type=section.machine_type or option.machine_type,
         batch_size=section.batch_size,
         rules=MatchRules(
@@ -268,7 +272,7 @@ def _container(name: str, section: ModelSection) -> _Candidate:
         predictor=Predictor.CONTAINER,
         container=section.container,
         task=section.task,
-        decoder=section.decoder,
+        decoder=section.decoder or ("mapping" if section.mapping is not None else None),
     )
     return _Candidate(_configured(option, section), frozenset((name,)), "vmi.toml")
 
