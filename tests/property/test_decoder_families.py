@@ -31,6 +31,7 @@ from vertex_model_inference.findings import (
     FoundPolygon,
 )
 from vertex_model_inference.geometry import rle
+from vertex_model_inference.geometry.runs import decode, encode
 from vertex_model_inference.models import MappingRules, ModelOption, Predictor
 from vertex_model_inference.rows import DataRow
 
@@ -136,7 +137,7 @@ def sound(finding: Finding, row: DataRow) -> bool:
         case FoundPoint():
             points = ((finding.x, finding.y),)
         case FoundMask():
-            assert rle.decode(finding.counts, finding.width, finding.height).any()
+            assert decode(finding.counts, finding.width, finding.height).any()
             points = ((finding.width, finding.height),)
         case FoundEntity():
             return 0 <= finding.start <= finding.end
@@ -249,8 +250,8 @@ def test_arbitrary_json(name: str, answer: bytes, seed: int) -> None:
 @given(mask=arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=20)))
 def test_run_lengths_come_back(mask: NDArray[np.bool_]) -> None:
     height, width = mask.shape
-    counts = rle.encode(mask)
-    assert (rle.decode(counts, width, height) == mask).all()
+    counts = encode(mask)
+    assert (decode(counts, width, height) == mask).all()
     assert rle.area(rle.unpack(counts)) == mask.sum()
     assert rle.pack(rle.unpack(counts)) == counts
 

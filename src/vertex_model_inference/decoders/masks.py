@@ -13,6 +13,7 @@ from PIL import Image
 from vertex_model_inference.decoders.base import refuse
 from vertex_model_inference.findings import FoundMask
 from vertex_model_inference.geometry import rle
+from vertex_model_inference.geometry.runs import MAX_PIXELS, encode
 from vertex_model_inference.rows import DataRow
 
 __all__ = ["found_mask", "found_runs", "grey", "picture"]
@@ -56,10 +57,10 @@ def check_size(width: int, height: int, row: DataRow, name: str, where: str) -> 
     """A mask covers the whole asset, pixel by pixel.
 
     Raises:
-        DecodeError: It is of another size, empty, or larger than ``rle.MAX_PIXELS``.
+        DecodeError: It is of another size, empty, or larger than ``MAX_PIXELS``.
     """
-    if width < 1 or height < 1 or width * height > rle.MAX_PIXELS:
-        refuse(name, row, f"{where} is of {width} x {height} pixels; 1 to {rle.MAX_PIXELS:,} pixels can be read")
+    if width < 1 or height < 1 or width * height > MAX_PIXELS:
+        refuse(name, row, f"{where} is of {width} x {height} pixels; 1 to {MAX_PIXELS:,} pixels can be read")
     if row.width and row.height and (width, height) != (row.width, row.height):
         refuse(
             name,
@@ -81,7 +82,7 @@ def found_mask(
     check_size(width, height, row, name, where)
     if not mask.any():
         return None
-    return FoundMask(label, rle.encode(mask), width, height, confidence)
+    return FoundMask(label, encode(mask), width, height, confidence)
 
 
 def found_runs(

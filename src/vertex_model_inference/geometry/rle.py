@@ -1,4 +1,4 @@
-"""COCO's run lengths of a mask, plain and compressed.
+"""COCO's run lengths, plain and compressed, without drawing the mask (``runs.py`` does that).
 
 Source: ``common/maskApi.c`` of ``cocodataset/cocoapi`` (``rleEncode``, ``rleToString``, ``rleFrString``). Runs go down
 the columns, column after column, and begin with background (so the first is 0 where the first pixel is set). The
@@ -9,13 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from vertex_model_inference.geometry.runs import MAX_PIXELS
 
-__all__ = ["MAX_PIXELS", "area", "decode", "encode", "pack", "unpack"]
-
-MAX_PIXELS = 89_000_000
-"""Largest mask, in pixels: just under where Pillow takes a picture for an attack on memory."""
+__all__ = ["area", "pack", "unpack"]
 
 _LONGEST = 8
 """Characters of one run at most: 40 bits, more than any mask of ours can need."""
@@ -67,33 +63,3 @@ def unpack(counts: bytes) -> list[int]:
 def area(runs: Sequence[int]) -> int:
     """Pixels that are set."""
     return sum(runs[1::2])
-
-
-def encode(mask: NDArray[np.bool_]) -> bytes:
-    """A mask of height x width, true where set, in the compressed form.
-
-    Raises:
-        ValueError: It has not two dimensions.
-    """
-    if mask.ndim != 2:
-        raise ValueError(f"a mask has two dimensions, not {mask.ndim}")
-    flat = mask.astype(np.bool_).ravel(order="F")
-    if not flat.size:
-        return b""
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    lengths = np.diff(np.concatenate(([0], edges, [flat.size])))
-    runs: list[int] = lengths.tolist()
-    return pack([0, *runs] if flat[0] else runs)
-
-
-def decode(counts: bytes, width: int, height: int) -> NDArray[np.bool_]:
-    """The mask, height x width, of the compressed form.
-
-    Raises:
-        ValueError: It is not that form, or covers another number of pixels.
-    """
-    runs = unpack(counts)
-    if sum(runs) != width * height:
-        raise ValueError(f"the runs cover {sum(runs)} pixels, not {width} x {height}")
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape((height, width), order="F")

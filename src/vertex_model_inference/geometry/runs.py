@@ -16,8 +16,8 @@ __all__ = ["MAX_PIXELS", "BitMask", "MalformedRunsError", "decode", "decode_runs
 BitMask = npt.NDArray[np.bool_]
 """(height, width); True where the object is."""
 
-MAX_PIXELS = 200_000_000
-"""Of one mask: a few bytes of run lengths must not make the process ask for all memory."""
+MAX_PIXELS = 89_000_000
+"""Of one mask, just under where Pillow takes a picture for an attack: a few bytes must not ask for all memory."""
 
 
 class MalformedRunsError(ValueError):

@@ -22,7 +22,7 @@ from vertex_model_inference.findings import (
     FoundPoint,
     FoundPolygon,
 )
-from vertex_model_inference.geometry import rle
+from vertex_model_inference.geometry import rle, runs
 from vertex_model_inference.models import MappingRules, ModelOption, Predictor
 from vertex_model_inference.rows import DataRow
 
@@ -43,7 +43,7 @@ def decode(name: str, answer: Any, row: DataRow = WIDE, names: tuple[str, ...] =
 
 def mask(found: Finding) -> list[list[int]]:
     assert isinstance(found, FoundMask)
-    return [[int(pixel) for pixel in line] for line in rle.decode(found.counts, found.width, found.height)]
+    return [[int(pixel) for pixel in line] for line in runs.decode(found.counts, found.width, found.height)]
 
 
 MASKS: list[tuple[str, Any]] = [
@@ -98,7 +98,7 @@ def test_a_mask_of_another_size_than_the_asset_is_refused(name: str, answer: Any
 
 def test_compressed_run_lengths_are_cocos() -> None:
     # from the fourth on a run stands as its difference to the one two before
-    assert rle.encode(np.eye(3, dtype=np.bool_)) == rle.pack([0, 1, 3, 1, 3, 1]) == b"013000"
+    assert runs.encode(np.eye(3, dtype=np.bool_)) == rle.pack([0, 1, 3, 1, 3, 1]) == b"013000"
     assert rle.unpack(b"013000") == [0, 1, 3, 1, 3, 1]
 
 
