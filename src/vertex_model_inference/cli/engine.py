@@ -18,8 +18,8 @@ _NICENESS = 5  # the webhook answers first
 def engine() -> None:
     """Work on queued runs until SIGTERM, or until stdin ends.
 
-    One line on stdout tells how the start went: ``working``, or ``problem`` and a JSON object with ``code``,
-    ``message`` and ``hint`` (exit code 1).
+    One line on stdout tells how the start went: ``working``, or ``problem`` and a JSON object with
+    ``code``, ``message``, ``hint`` and ``retryable`` (exit code 1).
     """
     import signal
 
@@ -56,7 +56,7 @@ def _work(told: threading.Event) -> None:
     except VmiError as error:
         _refuse(error)
     except Exception as error:  # noqa: BLE001  # logged in full, and told to the webhook
-        structlog.get_logger("vmi.engine").exception("the engine did not start")
+        structlog.get_logger("vmi.engine").exception("the start of the engine failed")
         _refuse(
             VmiError(
                 f"The engine could not be started ({type(error).__name__}).",
@@ -75,7 +75,7 @@ def _work(told: threading.Event) -> None:
 def _refuse(error: VmiError) -> NoReturn:
     import json
 
-    said = {"code": error.error_code, "message": error.message, "hint": error.hint}
+    said = {"code": error.error_code, "message": error.message, "hint": error.hint, "retryable": error.retryable}
     sys.stdout.write(f"problem {json.dumps(said)}\n")
     sys.stdout.flush()
     os._exit(1)  # half an engine's threads could keep the process

@@ -110,7 +110,7 @@ class EngineProcess:
                     log.info("the engine works", pid=process.pid)
                 elif line.startswith("problem "):
                     said = json.loads(line.removeprefix("problem "))
-                    problem = VmiError(said["message"], code=said["code"], hint=said["hint"])
+                    problem = VmiError(said.pop("message"), **said)
             code = process.wait()
         if problem is None and not self._working and code in (1, 2):
             problem = VmiError(

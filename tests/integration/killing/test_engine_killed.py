@@ -82,3 +82,17 @@ def test_sigterm_takes_the_engine_along(arena: Arena) -> None:
     engine = engine_of(served)
     assert served.terminate() == 0
     assert not is_engine(engine)
+
+
+def test_an_engine_that_cannot_start_is_told_once_and_refused_in_words(arena: Arena) -> None:
+    arena.folder.joinpath("a file").touch()
+    arena.environment["VMI_DATABASE_URL"] = f"sqlite:///{arena.folder}/a file/vmi.sqlite"
+    served = arena.serve()
+    arena.menu(served)
+    answer = arena.post(served)
+    assert answer.status_code == 500, answer.text
+    assert "The engine could not be started" in answer.json()["error"]["message"]
+    assert arena.http.get(f"{served.url()}/healthz").status_code == 200
+    assert served.said().count('"event": "the engine did not start"') == 1
+    assert "is started again" not in served.said()
+    assert served.terminate() == 0
