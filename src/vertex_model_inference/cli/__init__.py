@@ -7,7 +7,7 @@ import sys
 import typer
 
 from vertex_model_inference import __version__
-from vertex_model_inference.cli import demo, models, run, sandbox, sandbox_seed, serve, settings, status
+from vertex_model_inference.cli import demo, engine, models, run, sandbox, sandbox_seed, serve, settings, status
 from vertex_model_inference.errors import VmiError
 
 __all__ = ["app", "main", "sandbox_seed"]
@@ -21,6 +21,7 @@ app = typer.Typer(
     help="Vertex AI predictions on Labelbox model runs.",
 )
 app.command()(serve.serve)
+app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
 app.command()(run.run)
 app.command()(status.status)

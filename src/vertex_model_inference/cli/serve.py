@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     import socket
 
+    from vertex_model_inference.cli.engine_process import EngineProcess
     from vertex_model_inference.settings import Settings
     from vertex_model_inference.webhook.runs import Engine
 
@@ -41,30 +42,20 @@ def serve(
     leave(0)
 
 
-def _engine(settings: Settings) -> Engine:
-    """The engine, imported in the background thread that calls this: it takes over a second."""
-    import threading
-
-    from vertex_model_inference.runs.service import RunService
-
-    service = RunService(settings)
-    service.start()
-    threading.Thread(target=_settle, name="vmi-settle", daemon=True).start()
-    return service
-
-
-def _settle() -> None:
-    """Import what the first run would, then take all of it out of the garbage collector's sight.
-
-    The SDKs are 230,000 objects: a full collection that walks them stops every thread, the webhook's too, for 125 ms.
-    """
+def _desk(settings: Settings, process: EngineProcess) -> Engine:
+    """The desk, imported in the background thread that calls this: it takes over a second."""
     import gc
 
-    import google.cloud.aiplatform_v1  # noqa: F401
-    import labelbox  # noqa: F401
+    import dbos  # noqa: F401  # while the engine starts
 
+    from vertex_model_inference.runs.desk import RunDesk
+
+    process.wait()
+    desk = RunDesk(settings)
+    # A full collection stops every thread, so what stays for good is taken out of its sight.
     gc.collect()
     gc.freeze()
+    return desk
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -96,19 +87,22 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
     from anyio import to_thread
     from starlette.applications import Starlette
 
+    from vertex_model_inference.cli.engine_process import EngineProcess
     from vertex_model_inference.labelbox.lookup import ModelRunLookup
     from vertex_model_inference.webhook.app import create_app
     from vertex_model_inference.webhook.runs import LazyRuns
     from vertex_model_inference.webhook.wiring import catalog_of
 
     catalog = catalog_of(settings)
-    runs = LazyRuns(lambda: _engine(settings))
+    process = EngineProcess()
+    runs = LazyRuns(lambda: _desk(settings, process), interrupt=process.stop)
     assert settings.labelbox_api_key is not None, "required by the command"
     lookup = ModelRunLookup(settings.labelbox_api_key, settings.labelbox_graphql)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         catalog.start()
+        process.start()
         runs.begin()
         name, port = sock.getsockname()[:2]
         typer.echo(f"listening on http://{f'[{name}]' if ':' in name else name}:{port}")

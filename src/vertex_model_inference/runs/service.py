@@ -6,7 +6,6 @@ starts (0.7 s), never by the command line or the webhook before that.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,16 @@ from vertex_model_inference.errors import NotFoundError
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.outcomes import Counts
 from vertex_model_inference.runs.asking import spec_of
+from vertex_model_inference.runs.database import (
+    ACTIVE,
+    APPLICATION,
+    QUEUE,
+    WORKFLOW,
+    WORKFLOW_VERSION,
+    next_run,
+    quiet,
+    sqlite_engine,
+)
 from vertex_model_inference.runs.executors import Executor, anyone_alive, dead_executors
 from vertex_model_inference.runs.flow import Finished, Group, group_flow, run_flow
 from vertex_model_inference.runs.progress import Progress
@@ -26,7 +35,7 @@ from vertex_model_inference.runs.started import Started
 from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.runs.surroundings import Surroundings
 from vertex_model_inference.settings import Settings
-from vertex_model_inference.spec import RunSpec, run_id_of
+from vertex_model_inference.spec import RunSpec
 from vertex_model_inference.steps.context import Context
 
 __all__ = ["RunService"]
@@ -36,14 +45,9 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-WORKFLOW_VERSION = "1"
-"""Raised only when runs begun by an older release cannot be carried on; DBOS then leaves them alone."""
-
 _SPEC = msgspec.json.Decoder(RunSpec)
-_QUEUE = "runs"
 _RUNS_AT_ONCE = 4
 _ADOPT_EVERY_S = 5.0
-_ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
 _RECOVERIES = 1_000_000  # a run may be killed any number of times
 
 
@@ -100,11 +104,10 @@ class RunService:
     def _launch(self) -> None:
         from dbos import DBOS
 
-        for name in ("dbos", "sqlalchemy"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        quiet()
         assert self._executor is not None
         config: Any = {
-            "name": "vmi",
+            "name": APPLICATION,
             "system_database_url": self.settings.database_url,
             "executor_id": self._executor.id,
             "application_version": WORKFLOW_VERSION,
@@ -112,8 +115,8 @@ class RunService:
             "log_level": "ERROR",
             "notification_listener_polling_interval_sec": 0.1,
         }
-        if self.settings.database_url.startswith("sqlite"):
-            self._engine = _sqlite_engine(self.settings.database_url)
+        self._engine = sqlite_engine(self.settings.database_url)
+        if self._engine is not None:
             config["system_database_engine"] = self._engine
         DBOS(config=config)
         self._dbos = DBOS
@@ -125,11 +128,11 @@ class RunService:
         def group(raw: str, number: int, shards: list[int]) -> Counts:
             return self._work_group(raw, number, shards)
 
-        self._run_workflow = DBOS.workflow(name="run", max_recovery_attempts=_RECOVERIES)(run)
+        self._run_workflow = DBOS.workflow(name=WORKFLOW, max_recovery_attempts=_RECOVERIES)(run)
         self._group_workflow = DBOS.workflow(name="group", max_recovery_attempts=_RECOVERIES)(group)
-        DBOS.listen_queues([_QUEUE] if self._role == "serve" else [])
+        DBOS.listen_queues([QUEUE] if self._role == "serve" else [])
         DBOS.launch()
-        DBOS.register_queue(_QUEUE, worker_concurrency=_RUNS_AT_ONCE, polling_interval_sec=0.1)
+        DBOS.register_queue(QUEUE, worker_concurrency=_RUNS_AT_ONCE, polling_interval_sec=0.1)
 
     def stop(self) -> None:
         """Let go: unfinished runs stay in the database for the next process. A second call does nothing."""
@@ -160,31 +163,17 @@ class RunService:
         from dbos import SetWorkflowID
 
         with self._start_lock:
-            latest = self._latest(model_run_id, option.name)
-            if latest is not None and latest.status in _ACTIVE:
-                return Started(latest.workflow_id, joined=True)
-            attempt = 0 if latest is None else int(latest.workflow_id.rsplit("-", 1)[1]) + 1
-            run_id = run_id_of(model_run_id, option.name, attempt)
-            spec = spec_of(self.settings, run_id, model_run_id, option, model_id)
+            started = next_run(self._dbos, model_run_id, option.name)
+            if started.joined:
+                return started
+            spec = spec_of(self.settings, started.run_id, model_run_id, option, model_id)
             raw = msgspec.json.encode(spec).decode()
-            with SetWorkflowID(run_id):
+            with SetWorkflowID(started.run_id):
                 if self._role == "serve":
-                    self._dbos.enqueue_workflow(_QUEUE, self._run_workflow, raw)
+                    self._dbos.enqueue_workflow(QUEUE, self._run_workflow, raw)
                 else:
                     self._dbos.start_workflow(self._run_workflow, raw)
-            return Started(run_id, joined=False)
-
-    def _latest(self, model_run_id: str, option: str) -> Any:
-        """The newest run of a model run and option, as DBOS knows it."""
-        prefix = run_id_of(model_run_id, option, 0).rsplit("-", 1)[0] + "-"
-        found = [
-            status
-            for status in self._dbos.list_workflows(
-                workflow_id_prefix=prefix, name="run", load_input=False, load_output=False
-            )
-            if status.workflow_id[len(prefix) :].isdigit()
-        ]
-        return max(found, key=lambda status: int(status.workflow_id[len(prefix) :]), default=None)
+            return started
 
     def wait(self, run_id: str) -> Finished:
         """Wait until the run has ended, in whatever process it is.
@@ -219,7 +208,7 @@ class RunService:
         status = self._dbos.get_workflow_status(run_id)
         if status is None:
             raise NotFoundError(f"There is no run {run_id}.", hint="`vmi status` lists the runs.")
-        if status.status not in _ACTIVE:
+        if status.status not in ACTIVE:
             return False
         if status.executor_id == self._executor.id and status.status == "PENDING":
             return True
@@ -227,7 +216,7 @@ class RunService:
         if anyone_alive(self._locks, "serve"):
             return False  # its queue, its adopter
         status = self._dbos.get_workflow_status(run_id)
-        if status.status == "ENQUEUED" and status.queue_name == _QUEUE:
+        if status.status == "ENQUEUED" and status.queue_name == QUEUE:
             self._dbos.resume_workflow(run_id)  # into the queue that every process works on
         return bool(status.status == "ENQUEUED")
 
@@ -294,23 +283,3 @@ class _Durable:
             return counts
 
         return wait
-
-
-def _sqlite_engine(url: str) -> Any:
-    """SQLite so that a killed process loses nothing and commits cost no flush of the disk: WAL, synchronous=NORMAL.
-
-    A power cut can take the last steps' memory with it; they are then done again, which every step allows.
-    """
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(url, connect_args={"check_same_thread": False})
-
-    @sqlalchemy.event.listens_for(engine, "connect")
-    def _tune(connection: Any, _record: Any) -> None:
-        connection.isolation_level = "IMMEDIATE"
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA busy_timeout=30000")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    return engine

@@ -51,10 +51,15 @@ class LazyRuns:
     Args:
         make: Makes the engine; called once, in a thread of its own.
         wait_s: How long ``start_run`` waits for the engine.
+        interrupt: Called by ``stop``, first: a ``make`` that still waits for something gives up.
     """
 
-    def __init__(self, make: Callable[[], Engine], wait_s: float = 30.0) -> None:
+    def __init__(
+        self, make: Callable[[], Engine], wait_s: float = 30.0, interrupt: Callable[[], None] | None = None
+    ) -> None:
         self._make = make
+        self._interrupt = interrupt
+        self._stopping = False
         self._wait_s = wait_s
         self._done = threading.Event()
         self._engine: Engine | None = None
@@ -93,6 +98,9 @@ class LazyRuns:
 
     def stop(self) -> None:
         """Stop the engine, also one that is just being made."""
+        self._stopping = True
+        if self._interrupt is not None:
+            self._interrupt()
         if self._thread is not None:
             self._thread.join(self._wait_s)
         if self._engine is not None:
@@ -103,7 +111,8 @@ class LazyRuns:
             self._engine = self._make()
         except VmiError as error:
             self._problem = error
-            log.error("the engine did not start", error=error.message, hint=error.hint)  # noqa: TRY400 - explained
+            if not self._stopping:
+                log.error("the engine did not start", error=error.message, hint=error.hint)  # noqa: TRY400 - explained
         except Exception as error:
             self._problem = VmiError(
                 f"The engine could not be started ({type(error).__name__}).",

@@ -59,6 +59,12 @@ def until(what: str, look: Callable[[], T | None], seconds: float = 60.0) -> T:
         time.sleep(0.03)
 
 
+def _line_of(pid: int) -> tuple[int, int]:
+    """A process and its parent."""
+    # /proc/<pid>/stat: "<pid> (<name>) <state> <parent> ..."; the name may hold spaces.
+    return pid, int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 class Process:
     """A `vmi` command in a process of its own; its output goes to files."""
 
@@ -167,7 +173,7 @@ class Arena:
         until(f"it says {text!r}", lambda: text in process.said())
 
     def works_on(self, process: Process, run_id: str) -> bool:
-        """Whether the run is in this process, as the engine's database has it."""
+        """Whether the run is in this process or its child, as the engine's database has it."""
         uri = f"file:{self.folder / 'vmi' / 'vmi.sqlite'}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as db:
             [(executor,)] = db.execute("SELECT executor_id FROM workflow_status WHERE workflow_uuid = ?", (run_id,))
@@ -175,7 +181,7 @@ class Arena:
         # /proc/locks: "1: FLOCK  ADVISORY  WRITE <pid> <major>:<minor>:<inode> 0 EOF"
         for line in Path("/proc/locks").read_text().splitlines():
             fields = line.split()
-            if fields[-3].endswith(f":{lock.st_ino}") and int(fields[-4]) == process.popen.pid:
+            if fields[-3].endswith(f":{lock.st_ino}") and process.popen.pid in _line_of(int(fields[-4])):
                 return True
         return False
 

@@ -1,0 +1,72 @@
+"""The engine's database as both halves see it: the desk that asks for runs, and the engine that works on them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from vertex_model_inference.runs.started import Started
+from vertex_model_inference.spec import run_id_of
+
+__all__ = ["ACTIVE", "APPLICATION", "QUEUE", "WORKFLOW", "WORKFLOW_VERSION", "next_run", "quiet", "sqlite_engine"]
+
+WORKFLOW_VERSION = "1"
+"""Raised only when runs begun by an older release cannot be carried on; DBOS then leaves them alone."""
+
+APPLICATION = "vmi"
+QUEUE = "runs"
+WORKFLOW = "run"
+ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
+
+
+def quiet() -> None:
+    """Let DBOS and SQLAlchemy log errors only."""
+    for name in ("dbos", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def sqlite_engine(url: str) -> Any:
+    """SQLite so that a killed process loses nothing and commits cost no flush of the disk: WAL, synchronous=NORMAL.
+
+    A power cut can take the last steps' memory with it; they are then done again, which every step allows.
+
+    Returns:
+        The ``sqlalchemy.Engine``, None for databases other than SQLite. Whoever asks for it disposes of it.
+    """
+    import sqlalchemy
+
+    if not url.startswith("sqlite"):
+        return None
+    engine = sqlalchemy.create_engine(url, connect_args={"check_same_thread": False})
+
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def _tune(connection: Any, _record: Any) -> None:
+        connection.isolation_level = "IMMEDIATE"
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA busy_timeout=30000")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    return engine
+
+
+def next_run(dbos: Any, model_run_id: str, option: str) -> Started:
+    """The run of a model run and option to join (``joined``), or the id of the one to begin.
+
+    Args:
+        dbos: ``DBOS`` or a ``DBOSClient``.
+        model_run_id: Labelbox's id.
+        option: Name of the model option.
+    """
+    prefix = run_id_of(model_run_id, option, 0).rsplit("-", 1)[0] + "-"
+    found = [
+        status
+        for status in dbos.list_workflows(workflow_id_prefix=prefix, name=WORKFLOW, load_input=False, load_output=False)
+        if status.workflow_id[len(prefix) :].isdigit()
+    ]
+    latest = max(found, key=lambda status: int(status.workflow_id[len(prefix) :]), default=None)
+    if latest is None:
+        return Started(run_id_of(model_run_id, option, 0), joined=False)
+    if latest.status in ACTIVE:
+        return Started(latest.workflow_id, joined=True)
+    return Started(run_id_of(model_run_id, option, int(latest.workflow_id[len(prefix) :]) + 1), joined=False)
