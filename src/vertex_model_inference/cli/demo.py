@@ -103,7 +103,7 @@ def _seed(name: str, environment: dict[str, str], rows: int | None, say: _Say) -
 def _serve(environment: dict[str, str], port: int) -> Iterator[str]:
     """A ``vmi serve`` of our own; gives its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "vertex_model_inference", "serve", "--port", str(port)],
+        [sys.executable, "-P", "-m", "vertex_model_inference", "serve", "--port", str(port)],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         text=True,

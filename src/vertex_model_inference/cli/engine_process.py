@@ -17,7 +17,7 @@ __all__ = ["EngineProcess"]
 
 log = structlog.get_logger("vmi.engine")
 
-_COMMAND = (sys.executable, "-m", "vertex_model_inference", "engine")
+_COMMAND = (sys.executable, "-P", "-m", "vertex_model_inference", "engine")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 _WELL_AFTER_S = 60.0  # who worked so long did not die of its start: the pauses begin anew
 _STOP_S = 10.0

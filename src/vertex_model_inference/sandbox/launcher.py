@@ -76,7 +76,7 @@ def running(
         for name, sock in zip(SERVERS, socks, strict=True):
             (state / name).mkdir(parents=True, exist_ok=True)
             child = subprocess.Popen(
-                [sys.executable, "-m", "vertex_model_inference.sandbox.child", name, str(sock.fileno())],
+                [sys.executable, "-P", "-m", "vertex_model_inference.sandbox.child", name, str(sock.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[sock.fileno()],

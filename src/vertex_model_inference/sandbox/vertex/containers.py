@@ -205,6 +205,7 @@ class Containers:
             port = probe.getsockname()[1]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # a file of the working folder must not stand in for a module
             "-m",
             _module(image),
             stdin=asyncio.subprocess.PIPE,
