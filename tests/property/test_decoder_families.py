@@ -35,8 +35,8 @@ from vertex_model_inference.geometry.runs import decode, encode
 from vertex_model_inference.models import MappingRules, ModelOption, Predictor
 from vertex_model_inference.rows import DataRow
 
-LINES = int(os.environ.get("VMI_FUZZ_LINES", "400"))
-SEED = int(os.environ.get("VMI_FUZZ_SEED", "1"))
+LINES = int(os.environ.get("VMI_TEST_FUZZ_LINES", "400"))
+SEED = int(os.environ.get("VMI_TEST_FUZZ_SEED", "1"))
 calmly = settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))  # the machine may be busy
 ROWS = (
     DataRow(id="cm0datarow000000000000001", row_data="gs://b/o.png", width=4, height=2),

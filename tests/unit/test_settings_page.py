@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vertex_model_inference.settings import ModelSection, Settings
+from vertex_model_inference.settings import Settings
+from vertex_model_inference.settings_sections import ModelSection
 from vertex_model_inference.settings_sources import FIELDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"

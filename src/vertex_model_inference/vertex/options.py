@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from vertex_model_inference.models import MatchRules, ModelOption, Predictor, Task, VertexModel
-from vertex_model_inference.settings import ModelSection
+from vertex_model_inference.settings_sections import ModelSection
 from vertex_model_inference.vertex.registry import Snapshot, VertexEndpoint
 
 __all__ = ["LeftOut", "Options", "build_options"]

@@ -16,7 +16,7 @@ from vertex_model_inference.decoders.registry import by_name, known_names
 from vertex_model_inference.errors import DecodeError, UnknownOutputError
 from vertex_model_inference.findings import FoundBox
 from vertex_model_inference.rows import DataRow
-from vertex_model_inference.settings import ModelSection
+from vertex_model_inference.settings_sections import ModelSection
 
 ROOT = Path(__file__).parents[3]
 ROW = DataRow(id="row-1", row_data="gs://b/o.jpg", width=200, height=100)

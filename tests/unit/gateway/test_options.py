@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vertex_model_inference.models import Predictor, Task, VertexModel
-from vertex_model_inference.settings import ModelSection
+from vertex_model_inference.settings_sections import ModelSection
 from vertex_model_inference.vertex.options import Options, build_options
 from vertex_model_inference.vertex.registry import DeployedModel, Snapshot, VertexEndpoint
 

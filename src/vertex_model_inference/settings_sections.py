@@ -1,0 +1,129 @@
+"""The sections of ``vmi.toml`` that tell about single models: what can be said there, and of what form."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from vertex_model_inference.models import MappingRules, Task
+
+__all__ = ["MappingSection", "ModelSection", "http_url"]
+
+
+def http_url(value: str) -> str:
+    """The URL without a slash at its end; ``http://`` is put before a bare host.
+
+    Raises:
+        ValueError: Not an http(s) URL, or one with a user name or password.
+    """
+    text = value.strip().rstrip("/")
+    parts = urlsplit(text if "://" in text else f"http://{text}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        msg = f"{value!r} is not an http(s) URL"
+        raise ValueError(msg)
+    if parts.username or parts.password:
+        msg = "a URL must not carry a user name or password"
+        raise ValueError(msg)
+    return parts.geturl()
+
+
+class MappingSection(BaseModel):
+    """A ``[models."Name".mapping]`` section: where things stand in the model's JSON (see ``models.MappingRules``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    items: str = ""
+    label: str = "label"
+    constant: Annotated[str, Field(min_length=1)] | None = None
+    score: str | None = None
+    percent: bool = False
+    box: str | tuple[str, str, str, str] | None = None
+    format: Literal["xyxy", "xywh", "cxcywh", "yxyx", "xxyy"] = "xyxy"
+    normalised: bool = False
+    text: str | None = None
+    points: str | None = None
+    start: str | None = None
+    end: str | None = None
+    end_inclusive: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> MappingSection:
+        if (self.start is None) is not (self.end is None):
+            msg = "start and end go together"
+            raise ValueError(msg)
+        if sum(one is not None for one in (self.box, self.points, self.start)) > 1:
+            msg = "only one of box, points, and start with end can be set"
+            raise ValueError(msg)
+        if self.text is not None and self.box is None:
+            msg = "text is what is written in a box; set box too"
+            raise ValueError(msg)
+        return self
+
+    def rules(self) -> MappingRules:
+        """The same as the decoder takes it."""
+        return MappingRules(**self.model_dump())
+
+
+class ModelSection(BaseModel):
+    """A ``[models."Name"]`` section of ``vmi.toml``: what differs from what the registry says.
+
+    The name is an option's name, a model's or endpoint's display name, or its resource id.
+
+    Attributes:
+        rename: The name shown in the menu instead.
+        hide: Leave the model out of the menu.
+        predict: ``batch`` or ``online``; by default an option for each that can be.
+        container: URL of a container's predict route (Vertex's custom-container contract); makes an option of its own.
+        task: What the model does.
+        decoder: Name of the decoder of its output, or ``file:PATH:CLASS`` of your own.
+        mapping: Where things stand in its JSON, where no decoder reads it (a section of its own).
+        threshold: Findings with a lower confidence (0..1) are dropped.
+        thresholds: The model's class name -> threshold of that class instead.
+        classes: The model's class name -> feature name (or ``Question/Option``), or a list of them.
+        class_names: Class names in the order of the numbers that the model answers.
+        unmapped: ``fail``, ``drop`` or ``report`` a class that fits no feature.
+        text_feature: The nested free-text question that takes a box's text.
+        top_k: Of the scored answers to one question only so many, the best.
+        nms_iou: Of boxes of one feature that overlap by more than this (0..1) only the best is kept.
+        nms_agnostic: Boxes of different features take each other away too.
+        min_size_px: Boxes, polygons and masks narrower or lower than this many pixels are dropped.
+        simplify_px: Pixels that a mask's outline may be off where the tool is a polygon; 0: exact; default 1.
+        max_annotations: Of one feature on one row at most so many, the best; default 5000, Labelbox's limit.
+        instance: Template of an instance (see ``ModelOption.instance``).
+        parameters: Sent along with each request.
+        machine_type: Of batch jobs.
+        batch_size: Instances that a batch job sends the container at once; 0: Vertex's default.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rename: Annotated[str, Field(min_length=1)] | None = None
+    hide: bool = False
+    predict: Literal["batch", "online"] | None = None
+    container: str | None = None
+    task: Task | None = None
+    decoder: str | None = None
+    mapping: MappingSection | None = None
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    classes: dict[str, str | tuple[str, ...]] = {}
+    class_names: tuple[str, ...] = ()
+    unmapped: Literal["fail", "drop", "report"] = "fail"
+    text_feature: str | None = None
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    nms_iou: Annotated[float, Field(ge=0, le=1)] | None = None
+    nms_agnostic: bool = False
+    min_size_px: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    simplify_px: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
+    max_annotations: Annotated[int, Field(ge=1, le=5000)] = 5000
+    instance: dict[str, str] = {}
+    parameters: dict[str, bool | int | float | str] = {}
+    machine_type: str | None = None
+    batch_size: Annotated[int, Field(ge=0, le=100_000)] = 0
+
+    @field_validator("container")
+    @classmethod
+    def _container_url(cls, value: str | None) -> str | None:
+        return None if value is None else http_url(value)
