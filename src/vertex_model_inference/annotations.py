@@ -3,6 +3,10 @@
 Coordinates are pixels of the original asset, origin top left, x to the right, y down. Each annotation names its feature
 by ``name`` and by ``feature_schema_id``; ``by_id`` says that the name is not unique where it stands, so that the
 reference must be the id. A confidence is 0..1, or None where the model gives none (Labelbox then takes it as 1).
+
+On pages of documents coordinates are points (1/72 inch) of the page, pages counted from 1 here. Frames of a video are
+counted from 1, as Labelbox counts; ranges of frames include both ends. A ``message_id`` names the message of a
+conversation that is meant; None: the conversation.
 """
 
 from __future__ import annotations
@@ -14,15 +18,22 @@ __all__ = [
     "Answer",
     "Box",
     "Checklist",
+    "DocumentEntity",
+    "FrameMask",
     "FreeText",
+    "KeyFrame",
     "Mask",
     "Point",
     "Polygon",
     "Polyline",
     "Question",
     "Radio",
+    "Relationship",
+    "Selection",
     "Shape",
     "TextEntity",
+    "VideoBox",
+    "VideoMask",
 ]
 
 
@@ -35,6 +46,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
         confidence: 0..1 of this answer, or None.
         by_id: Refer to the option by its id.
         classifications: Answers to the questions that choosing this option asks.
+        frames: Ranges (first, last) of a video's frames in which it holds; none: it is about the whole asset.
     """
 
     name: str
@@ -42,6 +54,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     confidence: float | None = None
     by_id: bool = False
     classifications: tuple[Question, ...] = ()
+    frames: tuple[tuple[int, int], ...] = ()
 
 
 class Radio(msgspec.Struct, frozen=True, omit_defaults=True, tag="radio"):
@@ -58,6 +71,7 @@ class Radio(msgspec.Struct, frozen=True, omit_defaults=True, tag="radio"):
     feature_schema_id: str
     answer: Answer
     by_id: bool = False
+    message_id: str | None = None
 
     @property
     def confidence(self) -> float | None:
@@ -78,6 +92,7 @@ class Checklist(msgspec.Struct, frozen=True, omit_defaults=True, tag="checklist"
     feature_schema_id: str
     answers: tuple[Answer, ...]
     by_id: bool = False
+    message_id: str | None = None
 
     @property
     def confidence(self) -> float | None:
@@ -102,6 +117,7 @@ class FreeText(msgspec.Struct, frozen=True, omit_defaults=True, tag="text"):
     text: str
     confidence: float | None = None
     by_id: bool = False
+    message_id: str | None = None
 
 
 Question = Radio | Checklist | FreeText
@@ -128,6 +144,7 @@ class Box(msgspec.Struct, frozen=True, omit_defaults=True, tag="box"):
     confidence: float | None = None
     classifications: tuple[Question, ...] = ()
     by_id: bool = False
+    page: int | None = None
 
 
 class Polygon(msgspec.Struct, frozen=True, omit_defaults=True, tag="polygon"):
@@ -211,6 +228,94 @@ class TextEntity(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity"):
     end: int
     confidence: float | None = None
     classifications: tuple[Question, ...] = ()
+    by_id: bool = False
+    message_id: str | None = None
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Tokens of one group of a document's text layer: their ids, the group's id, and the page, from 1."""
+
+    token_ids: tuple[str, ...]
+    group_id: str
+    page: int
+
+
+class DocumentEntity(msgspec.Struct, frozen=True, omit_defaults=True, tag="document_entity"):
+    """Words of a document, as ``selections`` of its text layer; other attributes as of ``TextEntity``."""
+
+    name: str
+    feature_schema_id: str
+    selections: tuple[Selection, ...]
+    confidence: float | None = None
+    classifications: tuple[Question, ...] = ()
+    by_id: bool = False
+
+
+class KeyFrame(msgspec.Struct, frozen=True):
+    """Where an object is in one frame of a video: ``frame`` from 1, and a box in pixels as of ``Box``."""
+
+    frame: int
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class VideoBox(msgspec.Struct, frozen=True, omit_defaults=True, tag="video_box"):
+    """An object followed through a video.
+
+    Attributes:
+        name: The tool's name. ``feature_schema_id``: its schema id, 25 characters.
+        segments: Stretches in which the object is seen, each a rising series of key frames; Labelbox fills in between.
+        confidence: 0..1, or None.
+        classifications: Answered questions about the object.
+        by_id: Refer to the tool by its id.
+    """
+
+    name: str
+    feature_schema_id: str
+    segments: tuple[tuple[KeyFrame, ...], ...]
+    confidence: float | None = None
+    classifications: tuple[Question, ...] = ()
+    by_id: bool = False
+
+
+class FrameMask(msgspec.Struct, frozen=True):
+    """An object's pixels in one frame of a video: ``frame`` from 1, ``counts`` as of ``Mask``."""
+
+    frame: int
+    counts: bytes
+
+
+class VideoMask(msgspec.Struct, frozen=True, omit_defaults=True, tag="video_mask"):
+    """An object's pixels through a video, of ``width`` x ``height`` pixels; other attributes as of ``VideoBox``."""
+
+    name: str
+    feature_schema_id: str
+    frames: tuple[FrameMask, ...]
+    width: int
+    height: int
+    confidence: float | None = None
+    by_id: bool = False
+
+
+class Relationship(msgspec.Struct, frozen=True, omit_defaults=True, tag="relationship"):
+    """Two objects of the row belong together.
+
+    Attributes:
+        name: The tool's name (Labelbox's kind ``edge``). ``feature_schema_id``: its schema id, 25 characters.
+        source: Index of the object it starts from among the row's annotations; ``target``: of the one it leads to.
+        directed: Whether the order of the two means something.
+        confidence: 0..1, or None.
+        by_id: Refer to the tool by its id.
+    """
+
+    name: str
+    feature_schema_id: str
+    source: int
+    target: int
+    directed: bool = True
+    confidence: float | None = None
     by_id: bool = False
 
 

@@ -1,7 +1,15 @@
 """What a model says about one row, before it is known which ontology features that means.
 
 Decoders make findings from a model's JSON; match turns findings into annotations. Coordinates are pixels of the
-original asset, origin top left, x to the right, y down, floats.
+original asset, origin top left, x to the right, y down, floats; on pages of documents they are points (1/72 inch) of
+the page. Frames of a video are counted from 1, as Labelbox counts; ranges of frames include both ends.
+
+Attributes that several kinds have:
+    answers: What the model says about the object, or about the class it chose: labels that name their ``question``,
+        and texts whose ``label`` is the question's name.
+    id: The model's own name of the object, unique in its answer, for relations to refer to.
+    message_id: The message of a conversation that is meant; None: the conversation.
+    page: Page of a document, from 1.
 """
 
 from __future__ import annotations
@@ -12,12 +20,18 @@ __all__ = [
     "Finding",
     "FoundBox",
     "FoundEntity",
+    "FoundFrame",
+    "FoundFrameMask",
     "FoundLabel",
     "FoundLine",
     "FoundMask",
     "FoundPoint",
     "FoundPolygon",
+    "FoundQuote",
+    "FoundRelation",
     "FoundText",
+    "FoundTrack",
+    "FoundVideoMask",
 ]
 
 
@@ -27,10 +41,16 @@ class FoundLabel(msgspec.Struct, frozen=True, tag="label"):
     Attributes:
         label: The model's own name of the class.
         confidence: 0..1, or None when the model gives none.
+        question: Name of the question that it answers, where the model says so; None: the one that has such an option.
+        frames: Ranges (first, last) of a video's frames in which it holds; none: everywhere.
     """
 
     label: str
     confidence: float | None = None
+    question: str | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    frames: tuple[tuple[int, int], ...] = ()
+    message_id: str | None = None
 
 
 class FoundBox(msgspec.Struct, frozen=True, tag="box"):
@@ -50,6 +70,9 @@ class FoundBox(msgspec.Struct, frozen=True, tag="box"):
     height: float
     confidence: float | None = None
     text: str | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
+    page: int | None = None
 
 
 class FoundText(msgspec.Struct, frozen=True, tag="text"):
@@ -64,6 +87,7 @@ class FoundText(msgspec.Struct, frozen=True, tag="text"):
     label: str
     text: str
     confidence: float | None = None
+    message_id: str | None = None
 
 
 class FoundPolygon(msgspec.Struct, frozen=True, tag="polygon"):
@@ -78,6 +102,8 @@ class FoundPolygon(msgspec.Struct, frozen=True, tag="polygon"):
     label: str
     points: tuple[tuple[float, float], ...]
     confidence: float | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
 
 
 class FoundLine(msgspec.Struct, frozen=True, tag="line"):
@@ -86,6 +112,8 @@ class FoundLine(msgspec.Struct, frozen=True, tag="line"):
     label: str
     points: tuple[tuple[float, float], ...]
     confidence: float | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
 
 
 class FoundPoint(msgspec.Struct, frozen=True, tag="point"):
@@ -95,6 +123,8 @@ class FoundPoint(msgspec.Struct, frozen=True, tag="point"):
     x: float
     y: float
     confidence: float | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
 
 
 class FoundMask(msgspec.Struct, frozen=True, tag="mask"):
@@ -112,6 +142,8 @@ class FoundMask(msgspec.Struct, frozen=True, tag="mask"):
     width: int
     height: int
     confidence: float | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
 
 
 class FoundEntity(msgspec.Struct, frozen=True, tag="entity"):
@@ -126,6 +158,82 @@ class FoundEntity(msgspec.Struct, frozen=True, tag="entity"):
     label: str
     start: int
     end: int
+    confidence: float | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
+    message_id: str | None = None
+
+
+class FoundQuote(msgspec.Struct, frozen=True, tag="quote"):
+    """The model quoted a span of what it read; where that stands is found by looking for it.
+
+    Attributes:
+        label: The model's own name of the class.
+        text: The words as the model gives them.
+        confidence: 0..1, or None when the model gives none.
+        occurrence: Which of several places is meant where the words stand more than once, from 0.
+    """
+
+    label: str
+    text: str
+    confidence: float | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
+    message_id: str | None = None
+    page: int | None = None
+    occurrence: int = 0
+
+
+class FoundFrame(msgspec.Struct, frozen=True):
+    """Where a tracked object is in one frame: ``frame`` from 1, and a box in pixels as of ``FoundBox``."""
+
+    frame: int
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class FoundTrack(msgspec.Struct, frozen=True, tag="track"):
+    """The model followed an object through a video.
+
+    Attributes:
+        label: The model's own name of the class.
+        segments: Stretches in which the object is seen, each a rising series of frames.
+        confidence: 0..1, or None when the model gives none.
+    """
+
+    label: str
+    segments: tuple[tuple[FoundFrame, ...], ...]
+    confidence: float | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
+
+
+class FoundFrameMask(msgspec.Struct, frozen=True):
+    """An object's pixels in one frame: ``frame`` from 1, ``counts`` as of ``FoundMask``."""
+
+    frame: int
+    counts: bytes
+
+
+class FoundVideoMask(msgspec.Struct, frozen=True, tag="video_mask"):
+    """The model marked an object's pixels through a video; ``width`` and ``height`` of the picture, in pixels."""
+
+    label: str
+    frames: tuple[FoundFrameMask, ...]
+    width: int
+    height: int
+    confidence: float | None = None
+    id: str | None = None
+
+
+class FoundRelation(msgspec.Struct, frozen=True, tag="relation"):
+    """The model relates two things that it found: ``source`` and ``target`` are their ``id``."""
+
+    label: str
+    source: str
+    target: str
     confidence: float | None = None
 
 

@@ -45,6 +45,9 @@ class DataRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         width: Of the asset in pixels, as Labelbox says; None when unknown or not a picture.
         height: Likewise.
         split: The row's data split in the model run.
+        frame_rate: Of a video in frames per second, as Labelbox says; None when unknown or not a video.
+        frame_count: Frames of a video, as Labelbox says.
+        text_layer: URL (http, https, gs) of a document's text layer, where the data row has one.
     """
 
     id: str
@@ -56,3 +59,6 @@ class DataRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     width: int | None = None
     height: int | None = None
     split: Split = Split.UNASSIGNED
+    frame_rate: float | None = None
+    frame_count: int | None = None
+    text_layer: str | None = None
