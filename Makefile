@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml requirements.lock sandbox-data.lock
 	@echo "Installing into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: --require-hashes \
+	@$(BIN)/python -m pip download --quiet --no-deps --no-build-isolation --require-hashes \
 	  -r sandbox-data.lock -d $(VENV)/share/vmi-data
 	@touch $@
 
