@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["MappingRules", "MatchRules", "ModelOption", "Predictor", "Task", "VertexModel"]
+__all__ = ["GeminiRules", "MappingRules", "MatchRules", "ModelOption", "Predictor", "Task", "VertexModel"]
 
 
 class Predictor(StrEnum):
@@ -144,6 +144,27 @@ class MappingRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     end_inclusive: bool = False
 
 
+class GeminiRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How Gemini is asked (``vmi.toml``, section of the model).
+
+    Attributes:
+        model: Publisher model, e.g. ``gemini-2.5-flash``.
+        instructions: The user's own, put before what the ontology asks.
+        temperature: 0..2; 0: the most likely answer each time.
+        max_output_tokens: Of one answer, thoughts included; None: the model's own limit.
+        thinking_budget: Tokens for thoughts at most; 0: none, None: the model's own choice.
+        confidence: ``asked``: the model gives one beside each answer; ``logprobs``: the geometric mean of the
+            probabilities of the tokens that the answer is written with; ``none``.
+    """
+
+    model: str
+    instructions: str = ""
+    temperature: float = 0.0
+    max_output_tokens: int | None = None
+    thinking_budget: int | None = None
+    confidence: str = "asked"
+
+
 class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of the menu: everything that a run needs to know of the model, frozen when the run starts.
 
@@ -163,6 +184,7 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).
         rules: How findings become annotations.
         mapping: Where things stand in its answers, for the decoder ``mapping``.
+        gemini: How Gemini is asked, where it is the model; then there is no ``model`` and no ``endpoint``.
     """
 
     name: str
@@ -179,3 +201,4 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     batch_size: int = 0
     rules: MatchRules = MatchRules()
     mapping: MappingRules | None = None
+    gemini: GeminiRules | None = None
