@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from vertex_model_inference.models import MappingRules, Task
+from vertex_model_inference.models import GeminiRules, MappingRules, Task
 
 __all__ = ["MappingSection", "ModelSection", "http_url"]
 
@@ -95,6 +96,13 @@ class ModelSection(BaseModel):
         parameters: Sent along with each request.
         machine_type: Of batch jobs.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's default.
+        gemini: A publisher model, e.g. ``gemini-2.5-flash``; makes an option of its own, asked by the ontology.
+        mode: ``batch`` or ``online``, of Gemini; by default ``batch`` where there is a bucket.
+        instructions: Put before what the ontology asks Gemini.
+        temperature: Of Gemini, 0 to 2; default 0.
+        max_output_tokens: Of one answer of Gemini, thoughts included; default the model's own limit.
+        thinking_budget: Tokens that Gemini may think for at most; default the model's own choice.
+        confidence: ``asked`` (Gemini gives one beside each answer), ``logprobs`` (of the tokens) or ``none``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -122,8 +130,54 @@ class ModelSection(BaseModel):
     parameters: dict[str, bool | int | float | str] = {}
     machine_type: str | None = None
     batch_size: Annotated[int, Field(ge=0, le=100_000)] = 0
+    gemini: str | None = None
+    mode: Literal["batch", "online"] | None = None
+    instructions: Annotated[str, Field(max_length=100_000)] = ""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    thinking_budget: Annotated[int, Field(ge=-1, le=65_535)] | None = None
+    confidence: Literal["asked", "logprobs", "none"] | None = None
 
     @field_validator("container")
     @classmethod
     def _container_url(cls, value: str | None) -> str | None:
         return None if value is None else http_url(value)
+
+    @field_validator("gemini")
+    @classmethod
+    def _gemini_model(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        name = value.removeprefix("publishers/google/models/")
+        if not re.fullmatch(r"gemini-[a-z0-9.-]+(@[a-z0-9.-]+)?", name):
+            msg = f'{value!r} is not the name of a Gemini model, e.g. "gemini-2.5-flash"'
+            raise ValueError(msg)
+        return name
+
+    @model_validator(mode="after")
+    def _gemini_alone(self) -> ModelSection:
+        if self.gemini is None:
+            mine = ("mode", "instructions", "temperature", "max_output_tokens", "thinking_budget", "confidence")
+            alone = [name for name in mine if getattr(self, name) not in (None, "")]
+            if alone:
+                msg = f'{alone[0]} is a setting of Gemini; set gemini = "gemini-2.5-flash" too, or remove it'
+                raise ValueError(msg)
+            return self
+        others = ("predict", "container", "task", "decoder", "mapping", "class_names", "instance", "parameters")
+        for name in (*others, "machine_type", "batch_size", "text_feature"):
+            if getattr(self, name):
+                hint = "; use mode" if name == "predict" else ""
+                msg = f"gemini and {name} do not go together: Gemini is asked by the ontology{hint}"
+                raise ValueError(msg)
+        return self
+
+    def gemini_rules(self) -> GeminiRules:
+        """How Gemini is asked, as the run takes it; only where ``gemini`` is set."""
+        return GeminiRules(
+            model=self.gemini or "",
+            instructions=self.instructions,
+            temperature=self.temperature or 0.0,
+            max_output_tokens=self.max_output_tokens,
+            thinking_budget=self.thinking_budget,
+            confidence=self.confidence or "asked",
+        )

@@ -39,6 +39,7 @@ def models(json_: bool = typer.Option(False, "--json", help="Print JSON.")) -> N
                             "version": option.model.version if option.model else None,
                             "endpoint": option.endpoint,
                             "container": option.container,
+                            "gemini": option.gemini.model if option.gemini else None,
                         }
                         for option in options.available
                     ],

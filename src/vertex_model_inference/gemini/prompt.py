@@ -64,7 +64,7 @@ def _lines(asked: Asked, noun: str, confidence: bool) -> Iterator[str]:
     if asked.media is MediaType.DOCUMENT and asked.objects:
         yield "`page` counts from 1."
     if asked.media is MediaType.CONVERSATION:
-        yield "Each message begins with its id in square brackets; `message_id` is that id."
+        yield "The conversation is JSON, one message a line. Quote from `text` only; `message_id` is the message's own."
     if any(question.place is Place.FRAMES for question in asked.questions):
         yield "`start` and `end` are MM:SS.mmm from the beginning of the video."
     if confidence:

@@ -22,7 +22,7 @@ from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
 from vertex_model_inference.runs.progress import Progress, progress_metadata
 from vertex_model_inference.runs.status import RunState
 from vertex_model_inference.spec import ARTIFACTS_VERSION
-from vertex_model_inference.steps import assets, decode, export, predict_batch, predict_online, upload
+from vertex_model_inference.steps import assets, decode, export, gemini_batch, predict_batch, predict_online, upload
 from vertex_model_inference.steps.context import Context
 from vertex_model_inference.vertex.jobs import BatchJob
 
@@ -142,6 +142,8 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     spec = context.spec
     batch = spec.option.predictor is Predictor.BATCH
     least = spec.job_rows if batch else spec.shard_rows
+    if batch and spec.option.gemini is not None:
+        least = min(least, gemini_batch.rows_per_job(context))
     per_group = max(1, least // spec.shard_rows)
     with _timed(progress, "export") as clock:
         task = runner.step("export.begin", export.begin_export, context)

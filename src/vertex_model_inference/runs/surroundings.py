@@ -17,6 +17,7 @@ from vertex_model_inference.storage.index import AssetIndex
 from vertex_model_inference.storage.regions import Regions
 from vertex_model_inference.storage.store import Buckets, Store, open_bucket, open_store
 from vertex_model_inference.vertex.auth import GoogleAuth
+from vertex_model_inference.vertex.gemini import Gemini
 from vertex_model_inference.vertex.jobs import BatchJobs
 from vertex_model_inference.vertex.online import Predictions
 
@@ -74,6 +75,12 @@ class Surroundings:
             credentials=auth.credentials,
         )
         self._predictions = Predictions(endpoint=settings.vertex_url, token=lambda: auth()[0])
+        self._gemini = Gemini(
+            project=settings.project or "",
+            location=settings.region,
+            endpoint=settings.vertex_url,
+            credentials=auth.credentials,
+        )
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
 
@@ -114,6 +121,7 @@ class Surroundings:
             index=self._index,
             jobs=self._jobs,
             predictions=self._predictions,
+            gemini=self._gemini,
         )
         progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch)
         return _Run(bare.telling(progress.tell), progress)

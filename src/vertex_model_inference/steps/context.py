@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vertex_model_inference.storage.index import AssetIndex
     from vertex_model_inference.storage.regions import Regions
     from vertex_model_inference.storage.store import Buckets, Store
+    from vertex_model_inference.vertex.gemini import Gemini
     from vertex_model_inference.vertex.jobs import BatchJobs
     from vertex_model_inference.vertex.online import Predictions
 
@@ -66,6 +67,7 @@ class Context:
     jobs: BatchJobs
     predictions: Predictions
     tell: Tell = _silent
+    gemini: Gemini | None = None
 
     def telling(self, tell: Tell) -> Context:
         """The same, telling its progress to ``tell``."""

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 
 from vertex_model_inference.decoders.base import Decoder
 from vertex_model_inference.decoders.registry import by_name, recognise
 from vertex_model_inference.errors import NotFoundError, VmiError
+from vertex_model_inference.findings import Finding
 from vertex_model_inference.labelbox import ndjson
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Decoded, Staged
+from vertex_model_inference.steps import gemini_requests
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.match import Matcher
 
@@ -71,16 +73,23 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
     ended: list[Outcome] = []
     raws = (bytes(answer.prediction) for answer in answers)
     telling = list(islice((raw for raw in raws if raw not in _NOTHING), _SAMPLES))
-    if not telling:
+    gemini = None if context.spec.option.gemini is None else gemini_requests.decoder_of(context)
+    if not telling and gemini is None:
         # Nothing was found in any row: no form is needed to know that, and none can be learnt.
         decoded = [_nothing(row) for row, _ in _with_real_size(context, shard, answers)]
     else:
-        decoder = decoder_of(context, telling)
+        decoder = gemini or decoder_of(context, telling)
         ontology = _ONTOLOGY.decode(context.store.get(files.ontology))
         matcher = Matcher(ontology, context.spec.option.rules)
         for row, answer in _with_real_size(context, shard, answers):
+            notes: tuple[str, ...] = ()
             try:
-                matched = matcher.match(decoder.decode(bytes(answer.prediction), row), row)
+                if gemini is not None:
+                    read = gemini.read(bytes(answer.prediction), row)
+                    findings, notes = cast(tuple[Finding, ...], read.findings), read.notes
+                else:
+                    findings = decoder.decode(bytes(answer.prediction), row)
+                matched = matcher.match(findings, row)
                 made = ndjson.lines(matched.annotations, row, _uuids(context.spec.run_id, row.id))
             except VmiError as error:
                 step = "match" if error.error_code.startswith(("match", "unmapped", "ambiguous")) else "decode"
@@ -94,7 +103,7 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
                     global_key=row.global_key,
                     annotations=len(made),
                     dropped=matched.dropped,
-                    notes=matched.notes,
+                    notes=(*notes, *matched.notes),
                 )
             )
     write_structs(context, files.ended("decode", shard), ended)

@@ -1,7 +1,8 @@
 """predict, by Vertex batch prediction: one job for a group of shards.
 
 Vertex gives no order and says so; answers are joined by the row's id (``instanceConfig.keyField``) where the model
-takes a key, and by the asset's ``gs://`` URI where it does not (AutoML). Never by position.
+takes a key, by a label of the request (Gemini), and by the asset's ``gs://`` URI where it takes neither (AutoML). Never
+by position.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import msgspec
 import orjson
 
 from vertex_model_inference.errors import DecodeError, NotFoundError, StorageError
+from vertex_model_inference.gemini.requests import key_of
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Staged
+from vertex_model_inference.steps import gemini_batch
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.gemini_requests import nothing_to_ask, requests_of
 from vertex_model_inference.steps.instances import KEY_FIELD, Template, template_of
 from vertex_model_inference.vertex.jobs import BatchJob
 
@@ -76,6 +80,7 @@ class _Said(msgspec.Struct):
     data_row_id: str
     prediction: msgspec.Raw = msgspec.Raw(b"null")
     error: str | None = None
+    retryable: bool = False
 
 
 _SAID = msgspec.json.Decoder(_Said)
@@ -94,6 +99,8 @@ def write_instances(context: Context, group: int, shards: Sequence[int]) -> int:
     Raises:
         StorageError: The file cannot be written.
     """
+    if context.spec.option.gemini is not None:
+        return gemini_batch.write_requests(context, group, shards)
     keyed = _keyed(context)
     written: set[str] = set()
     with context.store.line_writer(context.files.job(group, "instances.jsonl")) as out:
@@ -191,13 +198,14 @@ def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) 
     Raises:
         StorageError: The output cannot be read.
     """
-    if not _keyed(context):
+    gemini = context.spec.option.gemini is not None
+    if not gemini and not _keyed(context):
         owners = _owners_by_uri(context, shards)
     else:
         owners = {}
         for shard in shards:
             for item in read_structs(context, context.files.shard("staged", shard), Staged):
-                owners[item.data_row_id] = [(item.data_row_id, shard)]
+                owners[key_of(item.data_row_id) if gemini else item.data_row_id] = [(item.data_row_id, shard)]
     unknown = unreadable = answered = ended = 0
     with tempfile.TemporaryDirectory(prefix="vmi-") as folder, ExitStack() as stack:
         spools: dict[int, IO[bytes]] = {
@@ -205,7 +213,7 @@ def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) 
         }
         for line in _output_lines(context, job):
             try:
-                name, said = _read_line(line, keyed=_keyed(context))
+                name, said = _read_gemini(line) if gemini else _read_line(line, keyed=_keyed(context))
             except DecodeError:
                 unreadable += 1
                 continue
@@ -262,6 +270,13 @@ def _read_line(line: bytes, *, keyed: bool) -> tuple[str, _Said]:
     return name or "", _Said("", error=_message(read))
 
 
+def _read_gemini(line: bytes) -> tuple[str, _Said]:
+    key, response, error, retryable = gemini_batch.read_line(line)
+    if response is None:
+        return key, _Said("", error=error, retryable=retryable)
+    return key, _Said("", prediction=msgspec.Raw(response))
+
+
 def _message(line: _Line) -> str:
     for raw in (line.error, line.status):
         if bytes(raw):
@@ -281,8 +296,12 @@ def _settle(context: Context, shard: int, spool: IO[bytes], job: BatchJob, unrea
     rows = {row.id: row for row in read_rows(context, shard)}
     answers: list[Answer] = []
     ended: list[Outcome] = []
+    requests = None if context.spec.option.gemini is None else requests_of(context)
     for staged in read_structs(context, context.files.shard("staged", shard), Staged):
         row = rows[staged.data_row_id]
+        if requests is not None and requests.common(row.media_type) is None:
+            ended.append(nothing_to_ask(row))
+            continue
         lines = said.get(row.id, [])
         predictions = {bytes(item.prediction) for item in lines if item.error is None}
         if len(predictions) == 1:
@@ -292,7 +311,7 @@ def _settle(context: Context, shard: int, spool: IO[bytes], job: BatchJob, unrea
             ended.append(failed(row.id, row.global_key, "predict", "duplicate_answer", text, retryable=True))
         elif lines:
             text = f"The model answered an error: {lines[0].error}"
-            ended.append(failed(row.id, row.global_key, "predict", "model_error", text, retryable=False))
+            ended.append(failed(row.id, row.global_key, "predict", "model_error", text, retryable=lines[0].retryable))
         else:
             code, text = _nothing(job, unreadable)
             ended.append(failed(row.id, row.global_key, "predict", code, text, retryable=True))

@@ -20,6 +20,7 @@ from vertex_model_inference.models import Predictor
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Staged
+from vertex_model_inference.steps import gemini_online
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.instances import Template, template_of
 from vertex_model_inference.steps.predict_batch import read_asset
@@ -64,6 +65,8 @@ def predict_shard(context: Context, shard: int) -> OnlineDone:
         StorageError: The run's own files cannot be read or written.
         VertexError: The option has nowhere to send requests.
     """
+    if context.spec.option.gemini is not None:
+        return OnlineDone(*gemini_online.predict_shard(context, shard))
     return asyncio.run(_predict(context, shard))
 
 

@@ -119,10 +119,15 @@ class BatchJobs:
         from google.cloud import aiplatform_v1 as v1
         from google.protobuf import json_format, struct_pb2
 
-        assert option.model is not None, "a batch option has a model"
+        model = option.model
+        if option.gemini is not None:
+            name = f"publishers/google/models/{option.gemini.model}"
+        else:
+            assert model is not None, "a batch option has a model"
+            name = f"{model.name}@{model.version}"
         job = v1.BatchPredictionJob(
             display_name=display_name,
-            model=f"{option.model.name}@{option.model.version}",
+            model=name,
             input_config=v1.BatchPredictionJob.InputConfig(
                 instances_format="jsonl", gcs_source=v1.GcsSource(uris=[input_uri])
             ),
@@ -135,7 +140,7 @@ class BatchJobs:
             job.model_parameters = json_format.ParseDict(dict(option.parameters), struct_pb2.Value())
         if key_field is not None:
             job.instance_config = v1.BatchPredictionJob.InstanceConfig(instance_type="object", key_field=key_field)
-        if not option.model.automl:
+        if model is not None and not model.automl:
             job.dedicated_resources = v1.BatchDedicatedResources(
                 machine_spec=v1.MachineSpec(machine_type=option.machine_type),
                 starting_replica_count=1,

@@ -111,8 +111,15 @@ def build_options(
         else:
             kept.append(_Candidate(_configured(made, section), keys, identity))
     for name, section in sections.items():
-        if section.hide and name not in seen and section.container:
+        if section.hide and name not in seen and (section.container or section.gemini):
             left_out.append(LeftOut(name, "vmi.toml hides it."))
+        elif section.gemini:
+            if section.mode == "batch" and batch_problem:
+                left_out.append(LeftOut(name, batch_problem))
+            else:
+                kept.append(
+                    _gemini(name, section, batch=section.mode == "batch" or not (section.mode or batch_problem))
+                )
         elif section.container:
             kept.append(_container(name, section))
         elif snapshot is not None and name not in seen:
@@ -147,7 +154,8 @@ def _registered(
 
 def _section(keys: frozenset[str], sections: Mapping[str, ModelSection]) -> ModelSection:
     """The section that means this thing: the longest name wins, so an id beats a display name that others share."""
-    names = sorted((name for name in sections if name in keys and not sections[name].container), key=len)
+    own = (name for name in sections if not (sections[name].container or sections[name].gemini))
+    names = sorted((name for name in own if name in keys), key=len)
     return sections[names[-1]] if names else _NO_SECTION
 
 
@@ -275,6 +283,17 @@ def _container(name: str, section: ModelSection) -> _Candidate:
         decoder=section.decoder or ("mapping" if section.mapping is not None else None),
     )
     return _Candidate(_configured(option, section), frozenset((name,)), "vmi.toml")
+
+
+def _gemini(name: str, section: ModelSection, *, batch: bool) -> _Candidate:
+    option = ModelOption(
+        name=name,
+        predictor=Predictor.BATCH if batch else Predictor.ONLINE,
+        decoder="gemini",
+        gemini=section.gemini_rules(),
+    )
+    configured = msgspec.structs.replace(_configured(option, section), name=section.rename or name)
+    return _Candidate(configured, frozenset((name,)), "vmi.toml")
 
 
 def _unique(kept: Sequence[_Candidate]) -> list[ModelOption]:

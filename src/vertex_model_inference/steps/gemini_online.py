@@ -1,0 +1,96 @@
+"""predict, online, by Gemini: a request for each row of a shard, many at once.
+
+What can succeed later is tried again, bounded; how many requests are under way adapts to what the service takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import msgspec
+
+from vertex_model_inference.errors import VertexError
+from vertex_model_inference.outcomes import Outcome
+from vertex_model_inference.rows import DataRow
+from vertex_model_inference.spec import Answer, Staged
+from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.gemini_requests import nothing_to_ask, requests_of, rules_of
+from vertex_model_inference.steps.pressure import Limiter
+from vertex_model_inference.vertex.gemini import GeminiSession
+
+__all__ = ["predict_shard"]
+
+_TRIES = 6
+_AT_ONCE = 64
+
+
+def predict_shard(context: Context, shard: int) -> tuple[int, int]:
+    """Predict one staged shard; writes ``answers/`` and ``ended/predict-``.
+
+    Returns:
+        Rows with an answer, and rows that ended here.
+
+    Raises:
+        StorageError: The run's own files cannot be read or written.
+        VertexError: There is no project to ask in.
+        SettingsError: There are no credentials.
+    """
+    return asyncio.run(_predict(context, shard))
+
+
+async def _predict(context: Context, shard: int) -> tuple[int, int]:
+    if context.gemini is None or not context.settings.project:
+        raise VertexError("Gemini is asked in a project, and none is set.", hint="Set VMI_PROJECT.")
+    rows = {row.id: row for row in read_rows(context, shard)}
+    staged = read_structs(context, context.files.shard("staged", shard), Staged)
+    requests = requests_of(context)
+    results: dict[str, Answer | Outcome] = {}
+    left = iter(staged)
+    async with context.gemini.session(rules_of(context).model) as session:
+        worker = _Worker(session)
+
+        async def work() -> None:
+            for item in left:
+                row = rows[item.data_row_id]
+                request = requests.of(row, item)
+                results[row.id] = nothing_to_ask(row) if request is None else await worker.ask(row, request)
+                context.tell("predict", 1)
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(_AT_ONCE, len(staged))):
+                workers.create_task(work())
+    in_order = [results[item.data_row_id] for item in staged]
+    ended = [result for result in in_order if isinstance(result, Outcome)]
+    answers = [result for result in in_order if isinstance(result, Answer)]
+    write_structs(context, context.files.ended("predict", shard), ended)
+    write_structs(context, context.files.shard("answers", shard), answers)
+    return len(answers), len(ended)
+
+
+class _Worker:
+    def __init__(self, session: GeminiSession) -> None:
+        self._session = session
+        self._limiter = Limiter(start=8, ceiling=_AT_ONCE)
+
+    async def ask(self, row: DataRow, request: dict[str, Any]) -> Answer | Outcome:
+        """The answer for a row, or how it failed."""
+        reply = None
+        for attempt in range(_TRIES):
+            async with self._limiter.slot():
+                reply = await self._session.generate(request)
+            if reply.predictions is not None:
+                self._limiter.went_well()
+                return Answer(data_row_id=row.id, prediction=msgspec.Raw(reply.predictions[0]))
+            if reply.pushed_back:
+                self._limiter.pushed_back()
+            if not reply.transient or attempt + 1 == _TRIES:
+                break
+            wait = reply.retry_after if reply.retry_after is not None else 0.2 * 2**attempt
+            await asyncio.sleep(min(wait, 60.0) * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
+        assert reply is not None
+        said = f"HTTP {reply.status}: {reply.message}" if reply.status else reply.message
+        code = "model_unavailable" if reply.transient else "model_error"
+        text = f"Gemini did not answer for the row ({said})."
+        return failed(row.id, row.global_key, "predict", code, text, retryable=reply.transient)
