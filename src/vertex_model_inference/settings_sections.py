@@ -97,7 +97,7 @@ class ModelSection(BaseModel):
         machine_type: Of batch jobs.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's default.
         gemini: A publisher model, e.g. ``gemini-2.5-flash``; makes an option of its own, asked by the ontology.
-        mode: ``batch`` or ``online``, of Gemini; by default ``batch`` where there is a bucket.
+        mode: ``batch`` (half the price, the default) or ``online``, of Gemini.
         instructions: Put before what the ontology asks Gemini.
         temperature: Of Gemini, 0 to 2; default 0.
         max_output_tokens: Of one answer of Gemini, thoughts included; default the model's own limit.

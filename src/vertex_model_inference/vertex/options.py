@@ -114,12 +114,10 @@ def build_options(
         if section.hide and name not in seen and (section.container or section.gemini):
             left_out.append(LeftOut(name, "vmi.toml hides it."))
         elif section.gemini:
-            if section.mode == "batch" and batch_problem:
-                left_out.append(LeftOut(name, batch_problem))
+            if batch_problem and section.mode != "online":
+                left_out.append(LeftOut(name, f'{batch_problem} Or set mode = "online" in vmi.toml.'))
             else:
-                kept.append(
-                    _gemini(name, section, batch=section.mode == "batch" or not (section.mode or batch_problem))
-                )
+                kept.append(_gemini(name, section))
         elif section.container:
             kept.append(_container(name, section))
         elif snapshot is not None and name not in seen:
@@ -285,10 +283,10 @@ def _container(name: str, section: ModelSection) -> _Candidate:
     return _Candidate(_configured(option, section), frozenset((name,)), "vmi.toml")
 
 
-def _gemini(name: str, section: ModelSection, *, batch: bool) -> _Candidate:
+def _gemini(name: str, section: ModelSection) -> _Candidate:
     option = ModelOption(
         name=name,
-        predictor=Predictor.BATCH if batch else Predictor.ONLINE,
+        predictor=Predictor.ONLINE if section.mode == "online" else Predictor.BATCH,
         decoder="gemini",
         gemini=section.gemini_rules(),
     )
