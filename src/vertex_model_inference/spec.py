@@ -82,6 +82,9 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         mime_type: Of the asset, as its bytes say.
         width: Real width in pixels as the picture's header says; likewise ``height``. None: not a picture.
         size: Bytes of the asset.
+        text_length: Characters (Unicode code points) of a text.
+        page_sizes: Width and height in points of a document's pages, first page first.
+        orientation: Of a picture, as EXIF counts them, 2 to 8; None: it is not turned (1), or not a picture.
     """
 
     data_row_id: str
@@ -91,6 +94,9 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     width: int | None = None
     height: int | None = None
     size: int | None = None
+    text_length: int | None = None
+    page_sizes: tuple[tuple[float, float], ...] = ()
+    orientation: int | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
