@@ -4,8 +4,9 @@ The form is what the ``labelbox`` SDK 7.17.0's own ``NDJsonConverter`` writes, w
 is kept (the SDK loses it on objects, and Labelbox then takes it as 1). Where the confidence stands: on the object for
 tools, on each answer for radios and checklists, on the row for free text; likewise in nested classifications.
 
-Pages of documents are counted from 1, for boxes as for words: so do the SDK's validation of text selections and its test
-fixtures, which import a box with ``page`` 1 and see it come back with ``page_number`` 1. Boxes on pages are in points.
+Pages of documents are counted from 1, for boxes as for words: so do the SDK's validation of text selections and its
+test fixtures, which import a box with ``page`` 1 and see it come back with ``page_number`` 1. Boxes on pages are in
+points.
 """
 
 from __future__ import annotations

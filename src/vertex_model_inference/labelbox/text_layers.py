@@ -2,9 +2,9 @@
 
 The form is the "Text Layer Validation Schema" of docs.labelbox.com/reference/import-document-data: a list of pages
 ``{"number", "units": "POINTS" | "PERCENT", "width"?, "height"?, "groups": [{"id", "content", "geometry", "tokens":
-[{"id", "content", "geometry": {"left", "top", "width", "height"}}]}]}``. Entities name a group's id and its tokens' ids.
-Pages are numbered from 1 (the documentation of text selections says so). With ``PERCENT`` the geometry goes from 0 to 100
-of the page's size (the schema names the unit and not its range: unverified).
+[{"id", "content", "geometry": {"left", "top", "width", "height"}}]}]}``. Entities name a group's id and its tokens'
+ids. Pages are numbered from 1 (the documentation of text selections says so). With ``PERCENT`` the geometry goes from
+0 to 100 of the page's size (the schema names the unit and not its range: unverified).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Findings get their places in what the model read: quoted words become spans or tokens, boxes stay on their pages.
 
-Pure and total: each finding comes out with a place that Labelbox can take, or is counted as dropped with a sentence that
-says why, or is an error of the row. What Labelbox has no annotation for on a medium (a box on a text, anything but
+Pure and total: each finding comes out with a place that Labelbox can take, or is counted as dropped with a sentence
+that says why, or is an error of the row. What Labelbox has no annotation for on a medium (a box on a text, anything but
 answers on audio, HTML and tiled images) is dropped here too, rather than refused by Labelbox after the upload.
 """
 
@@ -24,6 +24,7 @@ from vertex_model_inference.findings import (
     FoundPoint,
     FoundPolygon,
     FoundQuote,
+    FoundRelation,
     FoundText,
     FoundTokens,
 )
@@ -47,12 +48,13 @@ _TAKES: dict[MediaType, frozenset[type]] = {
     MediaType.AUDIO: frozenset(),
     MediaType.TILED_IMAGE: frozenset(),
 }
-"""What Labelbox takes on a medium besides answers (docs.labelbox.com/reference/import-...-annotations, one page for each
-medium). Tiled images take shapes as well, but in degrees of latitude and longitude, which no model answers in pixels.
-Videos and what is unknown are not judged here."""
+"""What Labelbox takes on a medium besides answers (docs.labelbox.com/reference/import-...-annotations, one page for
+each medium). Tiled images take shapes as well, but in degrees of latitude and longitude, which no model answers in
+pixels. Videos and what is unknown are not judged here."""
 
 _WORDS = frozenset((FoundQuote, FoundTokens))
 _ANSWERS = frozenset((FoundLabel, FoundText))
+_PLACELESS: frozenset[type] = frozenset((FoundRelation,))
 _LEAST = 0.01
 """Points: a box that has less of a page than this has no area once it is written down."""
 
@@ -138,10 +140,10 @@ class _Placer:
     def take(self, found: Finding) -> None:
         """Place one finding, or drop it."""
         media = self._row.media_type
-        kind = type(found)
+        kind: type = type(found)
         if kind in _ANSWERS:
             self._answer(found)
-        elif self._takes is not None and kind not in self._takes and hasattr(found, "confidence"):
+        elif kind not in _PLACELESS and self._takes is not None and kind not in self._takes:
             name = media.value.replace("_", " ")
             what = kind.__name__.removeprefix("Found").lower()
             why = (
@@ -259,8 +261,8 @@ class _Placer:
     def _check_end(self, found: FoundEntity, length: int, where: str) -> None:
         if not 0 <= found.start <= found.end < length:
             raise MatchError(
-                f"The entity of class {_short(found.label)} on data row {self._row.id} goes from character {found.start} "
-                f"to {found.end}, but {where} has {length} characters.",
+                f"The entity of class {_short(found.label)} on data row {self._row.id} goes from character "
+                f"{found.start} to {found.end}, but {where} has {length} characters.",
                 hint="Ends are inclusive and counted from 0, in characters and not in bytes.",
                 data_row_id=self._row.id,
             )

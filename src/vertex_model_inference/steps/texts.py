@@ -1,8 +1,8 @@
 """The text that a model is sent for a row, by the row's medium. Pure.
 
 * A text is sent as it is stored (a byte order mark is no part of it).
-* Of HTML the text that a browser shows: no tags, scripts or styles. (Labelbox has no entities on HTML, so no place in it
-  has to be found again.)
+* Of HTML the text that a browser shows: no tags, scripts or styles. (Labelbox has no entities on HTML, so no place in
+  it has to be found again.)
 * A conversation is its messages under each other, each with its author (``labelbox.conversations.rendered``).
 """
 
