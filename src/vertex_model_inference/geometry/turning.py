@@ -2,8 +2,8 @@
 
 The orientation (tag 0x0112 of EXIF 2.32, section 4.6.4 A) says how the stored rows and columns are to be shown: 2
 mirrored left to right, 3 turned by 180 degrees, 4 mirrored top to bottom, 5 mirrored at the diagonal from the top left,
-6 turned by 90 degrees clockwise, 7 mirrored at the other diagonal, 8 turned by 90 degrees anticlockwise. From 5 on width
-and height change places.
+6 turned by 90 degrees clockwise, 7 mirrored at the other diagonal, 8 turned by 90 degrees anticlockwise. From 5 on
+width and height change places.
 """
 
 from __future__ import annotations
