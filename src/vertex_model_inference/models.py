@@ -185,6 +185,8 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         rules: How findings become annotations.
         mapping: Where things stand in its answers, for the decoder ``mapping``.
         gemini: How Gemini is asked, where it is the model; then there is no ``model`` and no ``endpoint``.
+        exif: ``"ignored"``: the model measures pictures as they are stored, as Labelbox does; ``"applied"``: it turns
+            them first as their EXIF orientation says, so that what it finds must be turned back.
     """
 
     name: str
@@ -202,3 +204,4 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     rules: MatchRules = MatchRules()
     mapping: MappingRules | None = None
     gemini: GeminiRules | None = None
+    exif: str = "ignored"

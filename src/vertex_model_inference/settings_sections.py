@@ -103,6 +103,8 @@ class ModelSection(BaseModel):
         max_output_tokens: Of one answer of Gemini, thoughts included; default the model's own limit.
         thinking_budget: Tokens that Gemini may think for at most; default the model's own choice.
         confidence: ``asked`` (Gemini gives one beside each answer), ``logprobs`` (of the tokens) or ``none``.
+        exif: ``applied`` when the model turns pictures as their EXIF orientation says (Hugging Face pipelines and
+            OpenCV do); by default it is taken to read them as they are stored, which is how Labelbox shows them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -137,6 +139,7 @@ class ModelSection(BaseModel):
     max_output_tokens: Annotated[int, Field(ge=1, le=65_535)] | None = None
     thinking_budget: Annotated[int, Field(ge=-1, le=65_535)] | None = None
     confidence: Literal["asked", "logprobs", "none"] | None = None
+    exif: Literal["ignored", "applied"] = "ignored"
 
     @field_validator("container")
     @classmethod

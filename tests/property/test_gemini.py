@@ -131,13 +131,22 @@ def _reply(text: str, **more: Any) -> bytes:
 
 
 def _row(media: MediaType) -> DataRow:
-    return DataRow(id="row", row_data="x", media_type=media, width=640, height=480, frame_rate=29.97, frame_count=300)
+    return DataRow(
+        id="row",
+        row_data="x",
+        media_type=media,
+        width=640,
+        height=480,
+        frame_rate=29.97,
+        frame_count=300,
+        page_sizes=((612, 792),) * 3,
+    )
 
 
 def _read(decoder: GeminiDecoder, prediction: bytes, media: MediaType) -> Read | DecodeError:
     """What is read, or the only error that there may be."""
     try:
-        return decoder.read(prediction, _row(media), [(612, 792)] * 3)
+        return decoder.read(prediction, _row(media))
     except DecodeError as error:
         return error
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from vertex_model_inference.findings import FoundLabel, FoundRelation, FoundText
+from vertex_model_inference.findings import Finding, FoundLabel, FoundObject, FoundRelation, FoundText
 from vertex_model_inference.gemini.asked import Asked, AskedObjects, AskedQuestion, Place
 from vertex_model_inference.gemini.checks import fields_of, frame_rate, list_of, number, off, string, time
-from vertex_model_inference.gemini.objects import Found, Pages, Said, names_of, place
+from vertex_model_inference.gemini.objects import Said, names_of, place
 from vertex_model_inference.gemini.reply import Sureness
 from vertex_model_inference.gemini.times import frames_of
 from vertex_model_inference.gemini.words import Path
 from vertex_model_inference.rows import DataRow
 
-__all__ = ["GeminiFinding", "Read", "read_answer"]
-
-GeminiFinding = FoundLabel | FoundText | FoundRelation | Found
+__all__ = ["Read", "read_answer"]
 
 _PLACES: dict[Place, tuple[str, ...]] = {
     Place.WHOLE: (),
@@ -28,43 +26,41 @@ _PLACES: dict[Place, tuple[str, ...]] = {
 class Read(NamedTuple):
     """What an answer says, and what a reader of the row's outcome should know, one sentence each."""
 
-    findings: tuple[GeminiFinding, ...]
+    findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
 
 
 def read_answer(
-    value: Any, asked: Asked, row: DataRow, *, confidence: str = "none", sure: Sureness | None = None, pages: Pages = ()
+    value: Any, asked: Asked, row: DataRow, *, confidence: str = "none", sure: Sureness | None = None
 ) -> Read:
     """The findings of one answer; it must be of the schema to the letter, so that nothing is lost unsaid.
 
     Args:
         value: The answer's JSON, parsed.
         asked: What was asked.
-        row: The data row: size in pixels, frame rate.
+        row: The data row: size in pixels, frame rate, page sizes.
         confidence: ``asked`` (it stands in the answer), ``logprobs`` (by ``sure``) or ``none``.
         sure: How sure the model was of each value.
-        pages: Of a document.
 
     Raises:
         OffSchemaError: The answer is of another form.
         DecodeError: The row lacks what coordinates or times need (size, frame rate, page sizes).
     """
-    reader = _Reader(asked, row, confidence, sure, pages)
+    reader = _Reader(asked, row, confidence, sure)
     findings = tuple(reader.all(value))
     return Read(findings, tuple(reader.notes))
 
 
 class _Reader:
-    def __init__(self, asked: Asked, row: DataRow, confidence: str, sure: Sureness | None, pages: Pages) -> None:
+    def __init__(self, asked: Asked, row: DataRow, confidence: str, sure: Sureness | None) -> None:
         self._asked = asked
         self._row = row
         self._in_answer = confidence == "asked"
         self._sure = sure if confidence == "logprobs" else None
-        self._pages = pages
         self._ids: set[str] = set()
         self.notes: dict[str, None] = {}
 
-    def all(self, value: Any) -> Iterator[GeminiFinding]:
+    def all(self, value: Any) -> Iterator[Finding]:
         asked = self._asked
         names = [*(each.key for each in asked.questions), *(each.key for each in asked.objects)]
         if asked.relations:
@@ -137,7 +133,7 @@ class _Reader:
 
     # -- objects --------------------------------------------------------------------------------------------------
 
-    def _object(self, objects: AskedObjects, value: Any, path: Path) -> Found:
+    def _object(self, objects: AskedObjects, value: Any, path: Path) -> FoundObject:
         names = [question.key for question in objects.questions]
         names += ["label"] if objects.labelled else []
         names += ["confidence"] if self._in_answer else []
@@ -157,7 +153,7 @@ class _Reader:
             answers += self._question(question, fields[question.key], (*path, question.key))
         id_ = self._id(fields["id"], (*path, "id")) if self._asked.relations else None
         beside = Said(label, self._confidence(fields, path, at), tuple(answers), id_)
-        return place(objects.form, fields, beside, self._row, self._pages, path)
+        return place(objects.form, fields, beside, self._row, path)
 
     def _id(self, value: Any, path: Path) -> str:
         said = string(value, path)

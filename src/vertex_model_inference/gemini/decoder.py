@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from vertex_model_inference.gemini.answers import GeminiFinding, Read, read_answer
+from vertex_model_inference.findings import Finding
+from vertex_model_inference.gemini.answers import Read, read_answer
 from vertex_model_inference.gemini.asked import Asked, asked_of
 from vertex_model_inference.gemini.checks import OffSchemaError
-from vertex_model_inference.gemini.objects import Pages
 from vertex_model_inference.gemini.reply import off_schema, read_reply
 from vertex_model_inference.gemini.words import Path, spans
 from vertex_model_inference.models import GeminiRules
@@ -24,11 +24,14 @@ _JSON = msgspec.json.Decoder()
 
 
 class GeminiDecoder:
-    """Reads ``GenerateContentResponse`` by the ontology that the question was made from. Safe for threads.
+    """Reads ``GenerateContentResponse`` by the ontology that the question was made from; for one thread.
 
     Args:
         ontology: Of the model run.
         rules: Of the model's option.
+
+    Attributes:
+        notes: On the answer that was last decoded: what a reader of its row's outcome should know.
     """
 
     name = "gemini"
@@ -37,18 +40,20 @@ class GeminiDecoder:
         self._ontology = ontology
         self._rules = rules
         self._asked: dict[MediaType, Asked] = {}
+        self.notes: tuple[str, ...] = ()
 
-    def decode(self, prediction: bytes, row: DataRow) -> tuple[GeminiFinding, ...]:
-        """The findings alone; see ``read``."""
-        return self.read(prediction, row).findings
+    def decode(self, prediction: bytes, row: DataRow) -> tuple[Finding, ...]:
+        """The findings, and the notes in ``notes``; see ``read``."""
+        self.notes = ()
+        findings, self.notes = self.read(prediction, row)
+        return findings
 
-    def read(self, prediction: bytes, row: DataRow, pages: Pages = ()) -> Read:
+    def read(self, prediction: bytes, row: DataRow) -> Read:
         """Read one reply.
 
         Args:
             prediction: A ``GenerateContentResponse`` as JSON.
-            row: The data row: media type, size in pixels, frame rate.
-            pages: Width and height of a document's pages in points.
+            row: The data row: media type, size in pixels, frame rate, page sizes.
 
         Raises:
             DecodeError: ``gemini_truncated``, ``gemini_blocked`` or ``gemini_off_schema`` with the beginning of the
@@ -69,7 +74,7 @@ class GeminiDecoder:
                 path: (start + reply.offset, end + reply.offset) for path, (start, end) in _words(reply.text)
             }
         try:
-            read = read_answer(value, asked, row, confidence=self._rules.confidence, sure=reply.sure, pages=pages)
+            read = read_answer(value, asked, row, confidence=self._rules.confidence, sure=reply.sure)
         except OffSchemaError as error:
             off_schema(str(error), reply.text, row)
         notes = [FENCED] if reply.fenced else []

@@ -7,7 +7,7 @@ the box only and are scaled to it, 127 being the threshold: as Google's spatial 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ from vertex_model_inference.findings import (
     FoundLabel,
     FoundLine,
     FoundMask,
+    FoundObject,
     FoundPoint,
     FoundPolygon,
     FoundQuote,
@@ -34,12 +35,7 @@ from vertex_model_inference.gemini.words import Path
 from vertex_model_inference.geometry.runs import MAX_PIXELS, encode
 from vertex_model_inference.rows import DataRow, MediaType
 
-__all__ = ["Found", "Pages", "Said", "names_of", "place"]
-
-Pages = Sequence[tuple[float, float]]
-"""Width and height of each page of a document, in points (1/72 inch)."""
-
-Found = FoundBox | FoundPolygon | FoundLine | FoundPoint | FoundMask | FoundQuote | FoundTrack
+__all__ = ["Said", "names_of", "place"]
 
 _THRESHOLD = 127
 _NAMES: dict[Form, tuple[str, ...]] = {
@@ -69,27 +65,26 @@ def names_of(form: Form, media: MediaType) -> tuple[str, ...]:
     return (*page, *message, *_NAMES[form])
 
 
-def place(form: Form, fields: Mapping[str, Any], said: Said, row: DataRow, pages: Pages, path: Path) -> Found:
+def place(form: Form, fields: Mapping[str, Any], said: Said, row: DataRow, path: Path) -> FoundObject:
     """The finding of one object.
 
     Args:
         form: How it is told.
         fields: Its properties, those of ``names_of`` among them.
         said: What else is said of it.
-        row: The data row: size in pixels, frame rate.
-        pages: Of a document.
+        row: The data row: size in pixels, frame rate, page sizes.
         path: Where the object stands in the answer.
 
     Raises:
         OffSchemaError: A property is not of its form.
         DecodeError: The row's size, frame rate or page sizes are not known.
     """
-    return _MAKERS[form](fields, said, row, pages, path)
+    return _MAKERS[form](fields, said, row, path)
 
 
-def _box(fields: Mapping[str, Any], said: Said, row: DataRow, pages: Pages, path: Path) -> FoundBox:
+def _box(fields: Mapping[str, Any], said: Said, row: DataRow, path: Path) -> FoundBox:
     page = _page(fields, path)
-    wide, high = size(row) if page is None else _page_size(page, row, pages, path)
+    wide, high = size(row) if page is None else _page_size(page, row, path)
     top, left, bottom, right = _corners(fields["box_2d"], (*path, "box_2d"))
     return FoundBox(
         said.label,
@@ -108,17 +103,17 @@ def _page(fields: Mapping[str, Any], path: Path) -> int | None:
     return _whole(fields["page"], (*path, "page")) if "page" in fields else None
 
 
-def _page_size(page: int, row: DataRow, pages: Pages, path: Path) -> tuple[float, float]:
-    if not pages:
+def _page_size(page: int, row: DataRow, path: Path) -> tuple[float, float]:
+    if not row.page_sizes:
         raise DecodeError(
             f"Gemini's coordinates for data row {row.id} are relative, and the sizes of its pages are not known.",
             code="size_unknown",
             hint="Install vertex-model-inference[documents], which reads them from the PDF.",
             data_row_id=row.id,
         )
-    if page > len(pages):
-        off((*path, "page"), f"page {page} is named, but the document has {len(pages)}")
-    return pages[page - 1]
+    if page > len(row.page_sizes):
+        off((*path, "page"), f"page {page} is named, but the document has {len(row.page_sizes)}")
+    return row.page_sizes[page - 1]
 
 
 def _corners(value: Any, path: Path) -> tuple[float, float, float, float]:
@@ -149,22 +144,22 @@ def _pairs(value: Any, path: Path, row: DataRow, least: int) -> tuple[tuple[floa
     return points
 
 
-def _polygon(fields: Mapping[str, Any], said: Said, row: DataRow, _pages: Pages, path: Path) -> FoundPolygon:
+def _polygon(fields: Mapping[str, Any], said: Said, row: DataRow, path: Path) -> FoundPolygon:
     points = _pairs(fields["outline"], (*path, "outline"), row, 3)
     return FoundPolygon(said.label, points, said.confidence, said.answers, said.id)
 
 
-def _line(fields: Mapping[str, Any], said: Said, row: DataRow, _pages: Pages, path: Path) -> FoundLine:
+def _line(fields: Mapping[str, Any], said: Said, row: DataRow, path: Path) -> FoundLine:
     points = _pairs(fields["points"], (*path, "points"), row, 2)
     return FoundLine(said.label, points, said.confidence, said.answers, said.id)
 
 
-def _point(fields: Mapping[str, Any], said: Said, row: DataRow, _pages: Pages, path: Path) -> FoundPoint:
+def _point(fields: Mapping[str, Any], said: Said, row: DataRow, path: Path) -> FoundPoint:
     x, y = _pair(fields["point"], (*path, "point"), row)
     return FoundPoint(said.label, x, y, said.confidence, said.answers, said.id)
 
 
-def _mask(fields: Mapping[str, Any], said: Said, row: DataRow, _pages: Pages, path: Path) -> FoundMask:
+def _mask(fields: Mapping[str, Any], said: Said, row: DataRow, path: Path) -> FoundMask:
     from PIL import Image
 
     wide, high = size(row)
@@ -191,7 +186,7 @@ def _mask(fields: Mapping[str, Any], said: Said, row: DataRow, _pages: Pages, pa
     return FoundMask(said.label, encode(whole), wide, high, said.confidence, said.answers, said.id)
 
 
-def _quote(fields: Mapping[str, Any], said: Said, _row: DataRow, _pages: Pages, path: Path) -> FoundQuote:
+def _quote(fields: Mapping[str, Any], said: Said, _row: DataRow, path: Path) -> FoundQuote:
     words = string(fields["text"], (*path, "text"))
     if not words.strip():
         off((*path, "text"), "it quotes nothing")
@@ -208,7 +203,7 @@ def _quote(fields: Mapping[str, Any], said: Said, _row: DataRow, _pages: Pages, 
     )
 
 
-def _track(fields: Mapping[str, Any], said: Said, row: DataRow, _pages: Pages, path: Path) -> FoundTrack:
+def _track(fields: Mapping[str, Any], said: Said, row: DataRow, path: Path) -> FoundTrack:
     wide, high = size(row)
     rate = frame_rate(row)
     seen: dict[int, FoundFrame] = {}
@@ -241,7 +236,7 @@ def _whole(value: Any, path: Path) -> int:
     return int(given)
 
 
-_MAKERS: dict[Form, Callable[[Mapping[str, Any], Said, DataRow, Pages, Path], Found]] = {
+_MAKERS: dict[Form, Callable[[Mapping[str, Any], Said, DataRow, Path], FoundObject]] = {
     Form.BOX: _box,
     Form.MASK: _mask,
     Form.POLYGON: _polygon,
