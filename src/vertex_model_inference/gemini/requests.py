@@ -18,7 +18,7 @@ from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.spec import Staged
 
-__all__ = ["INLINE_BYTES", "KEY", "Requests", "key_of"]
+__all__ = ["INLINE_BYTES", "KEY", "Requests", "key_of", "text_of"]
 
 KEY = "vmi_key"
 """The label of a request that joins its line of a batch job's output to its row."""
@@ -33,6 +33,17 @@ _ROW_BYTES = 2 * INLINE_BYTES + _URI_BYTES
 def key_of(row_id: str) -> str:
     """The value of the label for a row: 40 hexadecimal digits, since labels take only ``[a-z0-9_-]{0,63}``."""
     return hashlib.sha256(row_id.encode()).hexdigest()[:40]
+
+
+def text_of(staged: Staged) -> str | None:
+    """The text that is sent for a row; None: its asset is sent as a file.
+
+    A conversation is one JSON object a line, so that no message can pass itself off as another.
+    """
+    if not staged.messages:
+        return staged.text
+    lines = ({"message_id": each.id, "author": each.author, "text": each.text} for each in staged.messages)
+    return "\n".join(orjson.dumps(line).decode() for line in lines)
 
 
 class Requests:
@@ -57,8 +68,9 @@ class Requests:
         common = self.common(row.media_type)
         if common is None:
             return None
-        part: dict[str, Any] = {"text": staged.text}
-        if staged.text is None:
+        text = text_of(staged)
+        part: dict[str, Any] = {"text": text}
+        if text is None:
             part = {"fileData": {"fileUri": staged.uri, "mimeType": staged.mime_type}}
         return {
             "contents": [{"role": "user", "parts": [part]}],

@@ -38,6 +38,8 @@ __all__ = ["AssetsDone", "stage_shard"]
 _AUTOML_IMAGES = frozenset(
     ("image/jpeg", "image/gif", "image/png", "image/webp", "image/bmp", "image/tiff", "image/vnd.microsoft.icon")
 )
+# https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/image-understanding
+_GEMINI_IMAGES = frozenset(("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"))
 _ASSETS = "assets"
 _AT_ONCE = 96
 """Rows under way: more than the limiter's slots, so that none is ever free; bounds the assets held in memory."""
@@ -277,8 +279,11 @@ class _Stager:
 
     def _accept(self, row: DataRow, mime_type: str) -> None:
         model = self._context.spec.option.model
-        if model is not None and model.automl and mime_type not in _AUTOML_IMAGES:
-            kinds = ", ".join(sorted(kind.removeprefix("image/") for kind in _AUTOML_IMAGES))
+        takes = _AUTOML_IMAGES if model is not None and model.automl else None
+        if self._context.spec.option.gemini is not None:
+            takes = _GEMINI_IMAGES
+        if takes is not None and mime_type not in takes:
+            kinds = ", ".join(sorted(kind.removeprefix("image/") for kind in takes))
             self._skip(row, "unsupported_type", f"The picture is {mime_type}; the model takes {kinds}.")
 
     async def _copy(

@@ -16,7 +16,7 @@ import msgspec
 import orjson
 
 from vertex_model_inference.errors import DecodeError, VertexError
-from vertex_model_inference.gemini.requests import INLINE_BYTES
+from vertex_model_inference.gemini.requests import INLINE_BYTES, text_of
 from vertex_model_inference.spec import Staged
 from vertex_model_inference.steps.context import Context, read_rows, read_structs
 from vertex_model_inference.steps.gemini_requests import requests_of
@@ -112,15 +112,18 @@ async def _as_files(context: Context, staged: Sequence[Staged]) -> list[Staged]:
     """Long texts as files in the bucket: each row may take up only so much of a job's input file."""
 
     async def one(item: Staged) -> Staged:
-        if item.text is None:
+        text = text_of(item)
+        if text is None:
             return item
-        data = item.text.encode()
+        data = text.encode()
         if len(data) <= INLINE_BYTES:
             return item
         digest = hashlib.sha256(data).hexdigest()
         path = f"assets/{digest[:2]}/{digest}.txt"
         await context.store.aput_new(path, data)
-        return msgspec.structs.replace(item, text=None, uri=context.store.uri(path), mime_type="text/plain")
+        return msgspec.structs.replace(
+            item, text=None, messages=(), uri=context.store.uri(path), mime_type="text/plain"
+        )
 
     return list(await asyncio.gather(*(one(item) for item in staged)))
 

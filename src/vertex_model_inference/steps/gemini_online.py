@@ -6,17 +6,19 @@ What can succeed later is tried again, bounded; how many requests are under way 
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 from typing import Any
 
 import msgspec
 
-from vertex_model_inference.errors import VertexError
+from vertex_model_inference.errors import VertexError, VmiError
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Staged
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.gemini_requests import nothing_to_ask, requests_of, rules_of
+from vertex_model_inference.steps.predict_batch import read_asset
 from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.vertex.gemini import GeminiSession
 
@@ -24,6 +26,8 @@ __all__ = ["predict_shard"]
 
 _TRIES = 6
 _AT_ONCE = 64
+_INLINE_BYTES = 14_000_000
+"""A request takes 20 MB, and base64 makes four bytes of three."""
 
 
 def predict_shard(context: Context, shard: int) -> tuple[int, int]:
@@ -49,13 +53,13 @@ async def _predict(context: Context, shard: int) -> tuple[int, int]:
     results: dict[str, Answer | Outcome] = {}
     left = iter(staged)
     async with context.gemini.session(rules_of(context).model) as session:
-        worker = _Worker(session)
+        worker = _Worker(context, session)
 
         async def work() -> None:
             for item in left:
                 row = rows[item.data_row_id]
                 request = requests.of(row, item)
-                results[row.id] = nothing_to_ask(row) if request is None else await worker.ask(row, request)
+                results[row.id] = nothing_to_ask(row) if request is None else await worker.row(row, item, request)
                 context.tell("predict", 1)
 
         async with asyncio.TaskGroup() as workers:
@@ -70,12 +74,30 @@ async def _predict(context: Context, shard: int) -> tuple[int, int]:
 
 
 class _Worker:
-    def __init__(self, session: GeminiSession) -> None:
+    def __init__(self, context: Context, session: GeminiSession) -> None:
+        self._context = context
         self._session = session
         self._limiter = Limiter(start=8, ceiling=_AT_ONCE)
+        self._room = asyncio.Semaphore(8)
 
-    async def ask(self, row: DataRow, request: dict[str, Any]) -> Answer | Outcome:
+    async def row(self, row: DataRow, staged: Staged, request: dict[str, Any]) -> Answer | Outcome:
         """The answer for a row, or how it failed."""
+        part = request["contents"][0]["parts"][0]
+        if "fileData" not in part or (staged.uri or "").startswith("gs://"):
+            return await self._ask(row, request)
+        # No bucket, so Gemini cannot read the run's files: the asset goes along.
+        if (staged.size or 0) > _INLINE_BYTES:
+            text = f"The asset is {(staged.size or 0) / 1e6:.1f} MB; without a bucket (VMI_BUCKET) 14 MB can be sent."
+            return failed(row.id, row.global_key, "predict", "request_too_large", text, retryable=False)
+        async with self._room:
+            try:
+                data = await read_asset(self._context, staged)
+            except VmiError as error:
+                return failed(row.id, row.global_key, "predict", "asset", str(error), retryable=error.retryable)
+            part["inlineData"] = {"data": base64.b64encode(data).decode(), "mimeType": part.pop("fileData")["mimeType"]}
+            return await self._ask(row, request)
+
+    async def _ask(self, row: DataRow, request: dict[str, Any]) -> Answer | Outcome:
         reply = None
         for attempt in range(_TRIES):
             async with self._limiter.slot():

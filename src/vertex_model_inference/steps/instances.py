@@ -99,7 +99,9 @@ def template_of(option: ModelOption, media_type: MediaType) -> Template:
     if option.instance:
         return Template(option.instance)
     if option.gemini is not None:  # the request is made from what is staged (gemini/requests.py)
-        return Template({"text": "{text}"} if media_type is MediaType.TEXT else {"uri": "{uri}"})
+        if media_type is MediaType.CONVERSATION:
+            return Template({"messages": "{messages}"})
+        return Template({"text": "{text}"} if media_type in TEXTUAL else {"uri": "{uri}"})
     automl = option.model is not None and option.model.automl
     batch = option.predictor is Predictor.BATCH
     if media_type in TEXTUAL:
