@@ -112,8 +112,8 @@ class AskedObjects(msgspec.Struct, frozen=True):
 
     @property
     def labelled(self) -> bool:
-        """Whether an object says what it is; a list of one kind of objects need not."""
-        return len(self.labels) > 1
+        """Whether an object says what it is; a tool that asks on has a list of its own, named after it."""
+        return not self.questions
 
     @property
     def listed(self) -> bool:
