@@ -38,6 +38,14 @@ MODEL_KEYS = (
     "parameters",
     "machine_type",
     "batch_size",
+    "exif",
+    "gemini",
+    "mode",
+    "instructions",
+    "temperature",
+    "max_output_tokens",
+    "thinking_budget",
+    "confidence",
 )
 """Keys of a ``[models."..."]`` section of ``vmi.toml``."""
 

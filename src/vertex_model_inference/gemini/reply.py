@@ -151,9 +151,10 @@ def read_reply(prediction: bytes, row: DataRow) -> Reply:
         _blocked(f"Gemini stopped its answer for data row {row.id} ({said}).", text, row)
     if reason == "MAX_TOKENS":
         raise DecodeError(
-            f"Gemini's answer for data row {row.id} was cut off at the most tokens it may have.{_kept(text)}",
+            f"Gemini's answer for data row {row.id} was cut off at the most tokens it may have. Raise "
+            "max_output_tokens of the model in vmi.toml, or lower thinking_budget, which counts too."
+            f"{_kept(text)}",
             code="gemini_truncated",
-            hint="Raise max_output_tokens of the model in vmi.toml, or lower thinking_budget, which counts too.",
             data_row_id=row.id,
         )
     if not text.strip():
@@ -191,14 +192,14 @@ def off_schema(what: str, text: str, row: DataRow) -> NoReturn:
 
 def _blocked(message: str, text: str, row: DataRow) -> NoReturn:
     raise DecodeError(
-        f"{message}{_kept(text)}",
+        f"{message} The same request will be blocked again: look at the asset and at the instructions.{_kept(text)}",
         code="gemini_blocked",
-        hint="Look at the asset and at the instructions; the same request will be blocked again.",
         data_row_id=row.id,
     )
 
 
 def _kept(text: str) -> str:
+    """The beginning of the text, at the end of a message: what follows it could be taken for a part of it."""
     text = " ".join(text.split())
     if not text:
         return ""

@@ -81,7 +81,7 @@ LONG = "w" * 2000
         (
             reply("I was", finishReason="SAFETY", finishMessage="unsafe"),
             "gemini_blocked",
-            "SAFETY unsafe). It begins: I was",
+            "It begins: I was",
         ),
         (reply(None, finishReason="RECITATION"), "gemini_blocked", "RECITATION"),
         (b'{"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}', "gemini_blocked", "PROHIBITED_CONTENT"),
@@ -163,7 +163,10 @@ def test_a_video_is_told_in_frames() -> None:
             {"start": "0:01", "end": "9:00", "answer": "sits"},
         ],
         "tracks": [
-            {"track": [{"time": "0:01", "box_2d": [0, 0, 500, 500]}, {"time": "0", "box_2d": [0, 0, 1000, 1000]}]}
+            {
+                "label": "dog",
+                "track": [{"time": "0:01", "box_2d": [0, 0, 500, 500]}, {"time": "0", "box_2d": [0, 0, 1000, 1000]}],
+            }
         ],
     }
     runs, sits, dog = decoder(ontology).decode(reply(json.dumps(answer)), row)

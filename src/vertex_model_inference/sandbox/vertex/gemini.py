@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import math
 import re
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,13 @@ from typing import Any
 import orjson
 from google.cloud.aiplatform_v1 import types as t
 
+from vertex_model_inference.sandbox.vertex.evidence import AUDIO, DOCUMENTS, IMAGES, VIDEOS, evidence_of
 from vertex_model_inference.sandbox.vertex.instances import Item
 from vertex_model_inference.sandbox.vertex.objects import Objects
-from vertex_model_inference.sandbox.vertex.reading import Evidence, Unreadable, choose, read_image, summary
+from vertex_model_inference.sandbox.vertex.reading import Unreadable, choose, summary
+from vertex_model_inference.sandbox.vertex.schemas import check_schema
 from vertex_model_inference.sandbox.vertex.structured import Filler, boxes
+from vertex_model_inference.sandbox.vertex.tricks import Tricks, played
 from vertex_model_inference.sandbox.vertex.wire import (
     Answer,
     ApiError,
@@ -40,7 +44,7 @@ __all__ = ["BATCH_LIMIT", "MODELS", "Gemini", "GeminiWork", "publisher_model"]
 
 MODELS = ("gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-pro")
 BATCH_LIMIT = 200_000  # requests in one batch job
-_IMAGES = {"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"}
+_FILES = IMAGES | DOCUMENTS | VIDEOS | AUDIO
 _NAME = re.compile(r"(?:projects/[^/]+/locations/[^/]+/)?publishers/google/models/([^/]+)")
 _TOKEN = re.compile(r"\w{1,5}|[^\w\s]")
 
@@ -72,6 +76,7 @@ class Gemini:
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
+        self.tricks = Tricks()
         self.threads = ThreadPoolExecutor(2, thread_name_prefix="gemini")
 
     def close(self) -> None:
@@ -96,20 +101,29 @@ class Gemini:
                 f"Unable to submit request because it has a maxOutputTokens value of {most} but the "
                 "supported range is from 1 (inclusive) to 65536 (exclusive)."
             )
-        texts, images = await self._parts(contents)
+        if not 0 <= config.get("temperature", 1.0) <= 2:
+            raise invalid(
+                f"Unable to submit request because it has a temperature value of {config['temperature']} but the "
+                "supported range is from 0 (inclusive) to 2.0001 (exclusive)."
+            )
+        if "logprobs" in config and not config.get("responseLogprobs"):
+            raise invalid("Unable to submit request because logprobs is set but response_logprobs is not.")
+        trick = self.tricks.take(request)
+        texts, files = await self._parts(contents)
         loop = asyncio.get_running_loop()
-        text, logprob = await loop.run_in_executor(self.threads, _generate, texts, images, config)
-        asked = sum(len(_TOKEN.findall(part)) for part in texts) + 258 * len(images)
+        text, logprob, chosen = await loop.run_in_executor(self.threads, _generate, texts, files, config)
+        asked = sum(len(_TOKEN.findall(part)) for part in texts) + 258 * len(files)
         cut = _cut(text, int(most))
         told = len(_TOKEN.findall(cut))
-        return {
-            "candidates": [
-                {
-                    "content": {"role": "model", "parts": [{"text": cut}]},
-                    "finishReason": "STOP" if cut == text else "MAX_TOKENS",
-                    "avgLogprobs": logprob,
-                }
-            ],
+        candidate: dict[str, Any] = {
+            "content": {"role": "model", "parts": [{"text": cut}]},
+            "finishReason": "STOP" if cut == text else "MAX_TOKENS",
+            "avgLogprobs": logprob,
+        }
+        if config.get("responseLogprobs"):
+            candidate["logprobsResult"] = {"chosenCandidates": _chosen(cut, chosen)}
+        response = {
+            "candidates": [candidate],
             "usageMetadata": {
                 "promptTokenCount": asked,
                 "candidatesTokenCount": told,
@@ -119,10 +133,11 @@ class Gemini:
             "createTime": now(),
             "responseId": new_id(),
         }
+        return response if trick is None else played(trick, response)
 
-    async def _parts(self, contents: list[dict[str, Any]]) -> tuple[list[str], list[bytes]]:
+    async def _parts(self, contents: list[dict[str, Any]]) -> tuple[list[str], list[tuple[str, bytes]]]:
         texts: list[str] = []
-        images: list[bytes] = []
+        files: list[tuple[str, bytes]] = []
         for content in contents:
             if content.get("role", "user") not in ("user", "model"):
                 raise invalid("Please use a valid role: user, model.")
@@ -134,8 +149,8 @@ class Gemini:
                     continue
                 mime = part.get("inlineData", part.get("fileData", {})).get("mimeType", "")
                 data = await self._bytes(part)
-                if mime in _IMAGES:
-                    images.append(data)
+                if mime in _FILES:
+                    files.append((mime, data))
                 elif mime == "text/plain":
                     texts.append(data.decode("utf-8", "replace"))
                 else:
@@ -143,7 +158,7 @@ class Gemini:
                         f"Unable to submit request because it has a mimeType parameter with value {mime}, "
                         "which is not supported."
                     )
-        return texts, images
+        return texts, files
 
     async def _bytes(self, part: dict[str, Any]) -> bytes:
         if "inlineData" in part:
@@ -168,6 +183,8 @@ class Gemini:
     async def stream(self, call: Call) -> Answer:
         """``streamGenerateContent``: server-sent events with ``alt=sse``, else a JSON array."""
         whole = await self.answer(_model_of(call), decode_body(call.body))
+        if "candidates" not in whole:
+            return Answer(orjson.dumps([whole]))
         candidate = whole["candidates"][0]
         text = candidate["content"]["parts"][0]["text"]
         step = max(-(-len(text) // 3), 1)
@@ -244,16 +261,17 @@ class GeminiWork:
         return list(await asyncio.gather(*(self._one(item) for item in batch)))
 
     async def _one(self, item: Item) -> Result:
-        error = item.error
+        error = item.error and f"Bad Request: {item.error}"
         response: dict[str, Any] = {}
         if error is None:
             self.sent += 1
             try:
                 response = await self.gemini.answer(self.model, item.sent)
             except ApiError as refused:
-                error = refused.message
+                known = refused.status == "INVALID_ARGUMENT"
+                error = f"{'Bad Request' if known else f'{refused.http} {refused.status}'}: {refused.message}"
         row = {
-            "status": f"Bad Request: {error}" if error else "",
+            "status": error or "",
             "processed_time": now()[:-4] + "+00:00",
             **item.shown,
             "response": response,
@@ -273,18 +291,16 @@ def _described(model: str) -> dict[str, Any]:
     return {"name": f"publishers/google/models/{model}", "versionId": "default", "launchStage": "GA"}
 
 
-def _generate(texts: list[str], images: list[bytes], config: dict[str, Any]) -> tuple[str, float]:
-    """The answer's text and its mean log probability; runs in a thread."""
+def _generate(
+    texts: list[str], files: list[tuple[str, bytes]], config: dict[str, Any]
+) -> tuple[str, float, list[tuple[str, float]]]:
+    """The answer's text, its mean log probability, and what was chosen in it with its scores; runs in a thread."""
     prompt = " ".join(texts)
-    if images:
-        try:
-            lines = tuple(line for image in images for line in read_image(image))
-        except Unreadable as error:
-            raise invalid(f"Unable to process input image. {error}") from None
-        score = sum(line.score for line in lines) / len(lines) if lines else 0.5
-        evidence = Evidence("\n".join(line.text for line in lines), lines, seen=True, score=score)
-    else:
-        evidence = Evidence(texts[-1] if texts else "")  # what comes before it tells what to do with it
+    try:
+        evidence = evidence_of(texts, files)
+    except Unreadable as error:
+        raise invalid(f"Unable to process input image. {error}") from None
+    images = evidence.seen
     filler = Filler(evidence)
     schema = config.get("responseSchema") or config.get("responseJsonSchema")
     mime = config.get("responseMimeType", "text/plain")
@@ -295,8 +311,10 @@ def _generate(texts: list[str], images: list[bytes], config: dict[str, Any]) -> 
     if mime == "text/x.enum":
         if not schema or not schema.get("enum"):
             raise invalid("Unable to submit request because text/x.enum needs a responseSchema with an enum.")
-        return choose(evidence.text, schema["enum"])[0], filler.logprob
+        return choose(evidence.text, schema["enum"])[0], filler.logprob, []
     if schema:
+        if "responseSchema" in config:
+            check_schema(schema)
         text = orjson.dumps(filler.fill(schema)).decode()
     elif images and (mime == "application/json" or "box_2d" in prompt):
         text = orjson.dumps(boxes(evidence), option=orjson.OPT_INDENT_2).decode()
@@ -306,7 +324,24 @@ def _generate(texts: list[str], images: list[bytes], config: dict[str, Any]) -> 
         text = orjson.dumps({"summary": summary(evidence.text)}).decode()
     else:
         text = evidence.text if images else summary(evidence.text)
-    return text, filler.logprob
+    return text, filler.logprob, filler.chosen
+
+
+def _chosen(text: str, chosen: list[tuple[str, float]]) -> list[dict[str, Any]]:
+    """The text's tokens; those of a chosen value have its score, the others are as good as certain."""
+    scores: list[tuple[int, int, float]] = []
+    at = 0
+    for value, score in chosen:
+        start = text.find(value, at)
+        if start >= 0:
+            at = start + len(value)
+            scores.append((start, at, score))
+    found: list[dict[str, Any]] = []
+    for match in re.finditer(r"\w{1,5}|\W", text):
+        within = (score for start, end, score in scores if start < match.end() and end > match.start())
+        logprob = math.log(max(next(within, 0.9999), 1e-6))
+        found.append({"token": match[0], "tokenId": len(found), "logProbability": logprob})
+    return found
 
 
 def _cut(text: str, most: int) -> str:

@@ -71,7 +71,9 @@ class Output:
             self._hold(line)
         if self.plan.hit("contradict", index):
             value = orjson.loads(line)
-            self._hold(orjson.dumps({**value, "prediction": [value["prediction"]]}) + b"\n")
+            field = "response" if self.style == "gemini" else "prediction"
+            changed = {"candidates": []} if self.style == "gemini" else [value["prediction"]]
+            self._hold(orjson.dumps({**value, field: changed}) + b"\n")
 
     def _hold(self, line: bytes) -> None:
         if len(self.window) < self.plan.settings.window:
@@ -96,7 +98,12 @@ class Output:
         """Write all that is held back, and what mischief adds."""
         mischief = self.plan.mischief
         for i in range(mischief.unknown_keys if mischief else 0):
-            unknown = {"key": f"unknown-{i}", "prediction": {"displayNames": [], "confidences": []}}
+            unknown: dict[str, object] = {
+                "key": f"unknown-{i}",
+                "prediction": {"displayNames": [], "confidences": []},
+            }
+            if self.style == "gemini":
+                unknown = {"status": "", "request": {"contents": [], "labels": {"id": f"unknown-{i}"}}, "response": {}}
             self._hold(orjson.dumps(unknown) + b"\n")
         self.random.shuffle(self.window)
         for line in self.window:

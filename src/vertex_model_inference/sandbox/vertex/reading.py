@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Evidence", "Line", "Unreadable", "choose", "classify", "read_image", "sentences", "summary"]
+__all__ = ["Evidence", "Line", "Unreadable", "choose", "classify", "pixels_of", "read_picture", "sentences", "summary"]
 
 MAX_PIXELS = 64_000_000
 _local = threading.local()
@@ -29,16 +29,26 @@ class Unreadable(Exception):  # noqa: N818  # told to the client in the service'
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A line of text on a picture.
+    """Something that was found: a line of text on a picture, a name in a text, a movement in a video.
 
     Attributes:
-        text: What it says. ``score``: the reader's confidence, 0..1.
+        text: What it says. ``score``: the model's confidence, 0..1.
         box: [ymin, xmin, ymax, xmax] in thousandths of the picture's height and width, origin top left, whole numbers.
+        page: Number of the picture it is on, from 1.
+        kind: Of a name, OntoNotes' word (PERSON, GPE, ...).
+        occurrence: Which of the places in the text is meant that say the same, from 1.
+        message_id: Of the message that a name is in.
+        track: Of a movement: seconds and box.
     """
 
     text: str
     score: float
     box: list[int]
+    page: int = 1
+    kind: str = ""
+    occurrence: int = 1
+    message_id: str = ""
+    track: tuple[tuple[float, list[int]], ...] = ()
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -48,12 +58,19 @@ class Evidence(msgspec.Struct, frozen=True):
         text: The text to judge: what the pictures say, else what the request says.
         lines: Lines read from pictures, in reading order. ``seen``: whether there were pictures.
         score: Mean confidence of the lines, 1.0 for given text.
+        pictures: What was looked at, each height x width x 3 (BGR, uint8): pictures, pages, the first frame of a video.
+        messages: (id, text) of a conversation's messages.
+        moves: What moves in a video. ``seconds``: its length, 0 when it is none.
     """
 
     text: str
     lines: tuple[Line, ...] = ()
     seen: bool = False
     score: float = 1.0
+    pictures: tuple[Any, ...] = ()
+    messages: tuple[tuple[str, str], ...] = ()
+    moves: tuple[Line, ...] = ()
+    seconds: float = 0.0
 
 
 def _engine() -> Any:
@@ -65,8 +82,8 @@ def _engine() -> Any:
     return _local.engine
 
 
-def read_image(data: bytes) -> list[Line]:
-    """The lines of text on a picture, from top to bottom.
+def pixels_of(data: bytes) -> Any:
+    """A picture as height x width x 3 (BGR, uint8).
 
     Raises:
         Unreadable: Not a picture, damaged, or above 64 megapixels.
@@ -78,9 +95,18 @@ def read_image(data: bytes) -> list[Line]:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Unreadable(f"{image.width}x{image.height} pixels are too many")
-            pixels = np.asarray(image.convert("RGB"))[:, :, ::-1]
+            return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable(str(error)) from None
+
+
+def read_picture(pixels: Any, page: int = 1) -> list[Line]:
+    """The lines of text on a picture, from top to bottom.
+
+    Args:
+        pixels: As ``pixels_of`` gives them.
+        page: Its number, from 1.
+    """
     height, width = pixels.shape[:2]
     found, _ = _engine()(pixels)
 
@@ -97,6 +123,7 @@ def read_image(data: bytes) -> list[Line]:
                 thousandth(max(y for _, y in quad), height),
                 thousandth(max(x for x, _ in quad), width),
             ],
+            page,
         )
         for quad, text, score in found or []
     ]

@@ -21,6 +21,7 @@ from vertex_model_inference.sandbox.vertex.online import Online
 from vertex_model_inference.sandbox.vertex.operations import Operations
 from vertex_model_inference.sandbox.vertex.runner import ENDED, Runner
 from vertex_model_inference.sandbox.vertex.store import Store
+from vertex_model_inference.sandbox.vertex.tricks import Trick
 from vertex_model_inference.sandbox.vertex.wire import Answer, ApiError, Call, decode_body, invalid
 
 __all__ = ["Service"]
@@ -113,7 +114,7 @@ class Service:
         return JobPlan(settings=self.settings)
 
     async def sandbox(self, method: str, path: str, body: bytes) -> dict[str, Any] | Answer:
-        """The sandbox's own JSON: ``health``, ``jobs``, ``settings``, ``mischief``.
+        """The sandbox's own JSON: ``health``, ``jobs``, ``settings``, ``mischief``, ``gemini`` (tricks).
 
         Raises:
             ApiError: Unknown path, or a body that is none.
@@ -141,6 +142,14 @@ class Service:
                     self.store.delete("mischief", "", str(number))
                 self.mischief.clear()
                 return {"mischief": []}
+            case "GET", "gemini":
+                return {"tricks": [_plain(item) for item in self.gemini.tricks.all]}
+            case "POST", "gemini":
+                self.gemini.tricks.all.append(_struct(body, Trick))
+                return {"tricks": [_plain(item) for item in self.gemini.tricks.all]}
+            case "DELETE", "gemini":
+                self.gemini.tricks.all.clear()
+                return {"tricks": []}
         raise ApiError("NOT_FOUND", f"{method} /_sandbox/{path} is not served here.")
 
     def _set(self, settings: Settings) -> None:
