@@ -64,8 +64,10 @@ class Runner(Protocol):
     def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The step's result, remembered from an earlier life of the run where there was one."""
 
-    def group(self, context: Context, progress: Progress, group: Group) -> Callable[[], Counts]:
-        """Start a group; the returned function waits for it."""
+    def group(
+        self, context: Context, progress: Progress, group: Group, *, staged: bool = False
+    ) -> Callable[[], Counts]:
+        """Start a group, from predict on when it is ``staged``; the returned function waits for it."""
 
 
 def prepare(context: Context) -> str:
@@ -93,28 +95,47 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
     stop: Stop | None = None
     counts = Counts()
     waiting: deque[Callable[[], Counts]] = deque()
+    tried: Callable[[], Counts] | None = None
     try:
         runner.step("prepare", prepare, context)
         progress.stage(RunState.EXPORTING)
         for group in groups(runner, context, progress):
+            if group.canary:
+                tried = runner.group(context, progress, group)
+                continue
+            staged = False
+            if tried is not None:
+                # Assets cost no model: those of the first group are made ready while the canary is away.
+                staged = _staged(runner, context, progress, group)
+                counts += tried()
+                tried = None
+                stop = runner.step("canary", canary.judge, context, 0)
             if stop is not None:
                 counts += leave(runner, context, progress, group, stop)
                 continue
-            if group.canary:
-                counts += runner.group(context, progress, group)()
-                stop = runner.step("canary", canary.judge, context, group.shards[0])
-                continue
             if len(waiting) >= GROUPS_IN_FLIGHT:
                 counts += waiting.popleft()()
-            waiting.append(runner.group(context, progress, group))
+            waiting.append(runner.group(context, progress, group, staged=staged))
     except Exception as caught:  # noqa: BLE001  # see _ours
         error = _ours(caught, context.spec.run_id)
+    if tried is not None:
+        waiting.append(tried)
     while waiting:
         try:
             counts += waiting.popleft()()
         except Exception as caught:  # noqa: BLE001  # see _ours
             error = error or _ours(caught, context.spec.run_id)
     return end(runner, context, progress, counts, stopped(stop) or error)
+
+
+def _staged(runner: Runner, context: Context, progress: Progress, group: Group) -> bool:
+    """Stage a group; False when that fails: then the group itself will do it again, and its rows be told why."""
+    try:
+        stage_group(runner, context, progress, group)
+    except Exception as caught:  # noqa: BLE001  # see _ours
+        log.warning("not staged", run_id=context.spec.run_id, cause=str(_ours(caught, context.spec.run_id)))
+        return False
+    return True
 
 
 def leave(runner: Runner, context: Context, progress: Progress, group: Group, stop: Stop) -> Counts:

@@ -43,8 +43,10 @@ class _Direct:
     def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: ARG002
         return function(*args, **kwargs)
 
-    def group(self, context: Context, progress: Progress, group: Group) -> Callable[[], Counts]:
-        counts = flow.group_flow(self, context, progress, group)
+    def group(
+        self, context: Context, progress: Progress, group: Group, *, staged: bool = False
+    ) -> Callable[[], Counts]:
+        counts = flow.group_flow(self, context, progress, group, staged=staged)
         return lambda: counts
 
 
