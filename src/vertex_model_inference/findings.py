@@ -237,4 +237,15 @@ class FoundRelation(msgspec.Struct, frozen=True, tag="relation"):
     confidence: float | None = None
 
 
-Finding = FoundLabel | FoundBox | FoundText | FoundPolygon | FoundLine | FoundPoint | FoundMask | FoundEntity
+Finding = (
+    FoundLabel
+    | FoundBox
+    | FoundText
+    | FoundPolygon
+    | FoundLine
+    | FoundPoint
+    | FoundMask
+    | FoundEntity
+    | FoundTrack
+    | FoundVideoMask
+)
