@@ -3,6 +3,7 @@
 The form is what the ``labelbox`` SDK 7.17.0's own ``NDJsonConverter`` writes, with one difference: a confidence of 0.0
 is kept (the SDK loses it on objects, and Labelbox then takes it as 1). Where the confidence stands: on the object for
 tools, on each answer for radios and checklists, on the row for free text; likewise in nested classifications.
+Relationships have none.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from vertex_model_inference.annotations import (
     Polyline,
     Question,
     Radio,
+    Relationship,
     Shape,
     TextEntity,
 )
@@ -92,6 +94,13 @@ def lines(annotations: Sequence[Annotation], row: DataRow, uuid_of: Callable[[in
             value = _question(annotation)
             value["uuid"] = uuid_of(index)
             value["dataRow"] = data_row
+        elif isinstance(annotation, Relationship):
+            value = {"uuid": uuid_of(index), "dataRow": data_row, **_reference(annotation)}
+            value["relationship"] = {
+                "source": uuid_of(annotation.source),
+                "target": uuid_of(annotation.target),
+                "type": "unidirectional" if annotation.directed else "bidirectional",
+            }
         else:
             value = _confident(annotation.confidence)
             value["uuid"] = uuid_of(index)
@@ -134,7 +143,7 @@ def _point(x: float, y: float) -> dict[str, float]:
     return {"x": floor(x * 100 + 0.5) / 100, "y": floor(y * 100 + 0.5) / 100}
 
 
-def _reference(feature: Shape | Question | Answer) -> dict[str, str]:
+def _reference(feature: Shape | Question | Answer | Relationship) -> dict[str, str]:
     return {"schemaId": feature.feature_schema_id} if feature.by_id else {"name": feature.name}
 
 
