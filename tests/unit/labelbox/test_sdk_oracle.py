@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from labelbox.data import annotation_types as sdk
 from labelbox.data.serialization import NDJsonConverter
 from PIL import Image
@@ -23,7 +25,9 @@ from vertex_model_inference.annotations import (
     Point,
     Polygon,
     Polyline,
+    Question,
     Radio,
+    Relationship,
     TextEntity,
 )
 from vertex_model_inference.geometry.masks import draw
@@ -89,6 +93,68 @@ PAIRS: list[tuple[Annotation, Any]] = [
         ),
     ),
 ]
+
+
+SHAPES: list[tuple[type[Any], tuple[Any, ...], Any]] = [
+    (Box, (1, 2, 4, 4), BOX),
+    (Polygon, (RING,), sdk.Polygon(points=_points(RING))),
+    (Polyline, (RING,), sdk.Line(points=_points(RING))),
+    (Point, (3, 4.5), sdk.Point(x=3, y=4.5)),
+    (TextEntity, (10, 20), sdk.TextEntity(start=10, end=20)),
+]
+
+
+def _sdk_question(question: Question) -> Any:
+    """The SDK's own types for a question of ours, at any depth."""
+    if isinstance(question, FreeText):
+        return _answered(question.name, sdk.Text(answer=question.text, confidence=question.confidence))
+    if isinstance(question, Radio):
+        return _answered(question.name, sdk.Radio(answer=_sdk_answer(question.answer)))
+    return _answered(question.name, sdk.Checklist(answer=[_sdk_answer(answer) for answer in question.answers]))
+
+
+def _sdk_answer(answer: Answer) -> Any:
+    nested = [_sdk_question(question) for question in answer.classifications]
+    return sdk.ClassificationAnswer(name=answer.name, confidence=answer.confidence, classifications=nested or None)
+
+
+@st.composite
+def nested_questions(draw: st.DrawFn, depth: int = 3) -> Question:
+    name = draw(st.sampled_from(["q", "wét", "x y"]))
+    confidence = draw(st.none() | st.sampled_from([0.0, 0.25, 1.0]))
+    kind = draw(st.sampled_from(["radio", "checklist", "text"]))
+    if kind == "text":
+        return FreeText(name, ID, draw(st.sampled_from(["a", "é😀"])), confidence)
+    below = draw(st.lists(nested_questions(depth - 1), max_size=2)) if depth else []
+    answer = Answer("x", ID, confidence, classifications=tuple(below))
+    return Radio(name, ID, answer) if kind == "radio" else Checklist(name, ID, (answer, Answer("y", ID)))
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(asked=st.lists(nested_questions(), min_size=1, max_size=2), shape=st.sampled_from(SHAPES))
+def test_nested_answers_are_theirs_at_any_depth_under_any_tool_and_option(
+    asked: list[Question], shape: tuple[type[Any], tuple[Any, ...], Any]
+) -> None:
+    kind, values, value = shape
+    same = [_sdk_question(question) for question in asked]
+    assert ours(kind("t", ID, *values, 0.5, tuple(asked))) == theirs(_object("t", value, classifications=same))
+    if not isinstance(asked[0], FreeText):  # top-level texts of the SDK always write a list of nested answers
+        assert ours(asked[0]) == theirs(same[0])
+
+
+@pytest.mark.parametrize("directed", [True, False])
+def test_relationships_are_theirs(directed: bool) -> None:
+    ends = [_object("ner", sdk.TextEntity(start=10, end=20)), _object("ner", sdk.TextEntity(start=30, end=40))]
+    kind = sdk.Relationship.Type.UNIDIRECTIONAL if directed else sdk.Relationship.Type.BIDIRECTIONAL
+    value = sdk.Relationship(source=ends[0], target=ends[1], type=kind)
+    relation = sdk.RelationshipAnnotation(name="owns", value=value)
+    label = sdk.Label(data=sdk.GenericDataRowData(uid=ROW.id), annotations=[relation, *ends])
+    their = [json.loads(json.dumps(row)) for row in NDJsonConverter.serialize([label])]
+    entities = [TextEntity("ner", ID, 10, 20, 0.5), TextEntity("ner", ID, 30, 40, 0.5)]
+    related = Relationship("owns", ID, 0, 1, directed, 0.5)
+    uuid_of = {0: their[1]["uuid"], 1: their[2]["uuid"], 2: their[0]["uuid"]}
+    made = [json.loads(line) for line in lines([*entities, related], ROW, lambda index: str(uuid_of[index]))]
+    assert [made[2], made[0], made[1]] == their
 
 
 def theirs(annotation: Any) -> dict[str, Any]:

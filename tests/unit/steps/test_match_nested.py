@@ -363,7 +363,7 @@ def test_ranges_that_are_none_are_refused(frames: tuple[int, int]) -> None:
 
 
 def test_relations_name_the_annotations_of_their_ends() -> None:
-    given = [
+    given: list[Finding] = [
         FoundRelation("Is Part Of", "b", "a", 0.9),
         FoundLabel("Cat", 0.5),
         FoundBox("car", 1, 1, 0, 5, id="gone"),
