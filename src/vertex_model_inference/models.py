@@ -26,11 +26,19 @@ class Task(StrEnum):
     TEXT_CLASSIFICATION = "text-classification"
     TEXT_EXTRACTION = "text-extraction"
     TEXT_SENTIMENT = "text-sentiment"
+    VIDEO_CLASSIFICATION = "video-classification"
+    VIDEO_OBJECT_TRACKING = "video-object-tracking"
+    VIDEO_ACTION_RECOGNITION = "video-action-recognition"
 
     @property
     def takes_text(self) -> bool:
-        """Whether the model is sent texts; else it is sent pictures."""
+        """Whether the model is sent texts."""
         return self in (Task.TEXT_CLASSIFICATION, Task.TEXT_EXTRACTION, Task.TEXT_SENTIMENT)
+
+    @property
+    def takes_video(self) -> bool:
+        """Whether the model is sent videos; neither texts nor videos: it is sent pictures."""
+        return self in (Task.VIDEO_CLASSIFICATION, Task.VIDEO_OBJECT_TRACKING, Task.VIDEO_ACTION_RECOGNITION)
 
 
 class VertexModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
