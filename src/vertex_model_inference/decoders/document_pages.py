@@ -10,9 +10,10 @@ Our own form, near to what layout models and readers (OCR) are usually wrapped t
 
 Pages are counted from 1; a page that does not say which one it is, is the one behind the page before. A box is ``[left,
 top, right, bottom]`` or ``{"xmin", "ymin", "xmax", "ymax"}``, origin top left. Its unit is: where the page gives
-``width`` and ``height``, of the picture of the page that the model saw, pixels of that picture; else points (1/72 inch);
-with the layout ``document-pages:relative``, 0 to 1 of the page. ``entities`` are words quoted from the page, which are
-looked for in the document's text layer; ``labels`` are classes of the whole document. Each part may be missing.
+``width`` and ``height``, of the picture of the page that the model saw, pixels of that picture; else points (1/72
+inch); with the layout ``document-pages:relative``, 0 to 1 of the page. ``entities`` are words quoted from the page,
+which are looked for in the document's text layer; ``labels`` are classes of the whole document. Each part may be
+missing.
 """
 
 from __future__ import annotations

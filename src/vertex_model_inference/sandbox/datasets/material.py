@@ -39,6 +39,7 @@ class SeedRow:
         mime_type: Of ``data``.
         answer: The ground truth, an option of a radio; None where nobody knows it.
         lines: The ground truth, lines of text in a picture; empty where there is none or nobody knows it.
+        text_layer: Labelbox's text layer of a document, JSON.
     """
 
     key: str
@@ -48,6 +49,7 @@ class SeedRow:
     mime_type: str = "text/plain"
     answer: str | None = None
     lines: tuple[Line, ...] = ()
+    text_layer: bytes | None = None
 
 
 @dataclass(frozen=True)
