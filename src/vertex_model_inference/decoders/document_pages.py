@@ -126,9 +126,9 @@ class DocumentPages:
                     refuse(self.name, row, f"{spot} has an empty class or no words")
                 score = None if one.score is None else unit(one.score, self.name, row, f"{spot}.score")
                 found.append(FoundQuote(one.label, one.text, score, page=number, occurrence=max(0, one.occurrence)))
-        for at, label in enumerate(answer.labels):
-            name = class_name(label.label, self.class_names, self.name, row, f"labels[{at}].label")
-            score = None if label.score is None else unit(label.score, self.name, row, f"labels[{at}].score")
+        for at, whole in enumerate(answer.labels):
+            name = class_name(whole.label, self.class_names, self.name, row, f"labels[{at}].label")
+            score = None if whole.score is None else unit(whole.score, self.name, row, f"labels[{at}].score")
             found.append(FoundLabel(name, score))
         return tuple(found)
 
