@@ -137,8 +137,7 @@ def sound(finding: Finding, row: DataRow) -> bool:
         case FoundPoint():
             points = ((finding.x, finding.y),)
         case FoundMask():
-            assert decode(finding.counts, finding.width, finding.height).any()
-            points = ((finding.width, finding.height),)
+            return bool(decode(finding.counts, finding.width, finding.height).any())
         case FoundEntity():
             return 0 <= finding.start <= finding.end
         case _:
