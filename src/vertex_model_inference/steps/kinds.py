@@ -18,9 +18,12 @@ from vertex_model_inference.findings import (
     FoundPoint,
     FoundPolygon,
     FoundRelation,
+    FoundTrack,
+    FoundVideoMask,
 )
 from vertex_model_inference.steps.features import ToolFeature
 from vertex_model_inference.steps.shapes import About, LeftOut, box, entity, line, mask, point, polygon
+from vertex_model_inference.steps.videos import track, video_mask
 
 __all__ = ["KINDS", "KIND_OF", "About", "Kind", "LeftOut", "Make"]
 
@@ -57,6 +60,8 @@ KINDS = (
     Kind("line", FoundLine, ("line",), line),
     Kind("point", FoundPoint, ("point",), point),
     Kind("entity", FoundEntity, ("named-entity",), entity),
+    Kind("track", FoundTrack, ("rectangle",), track),
+    Kind("video mask", FoundVideoMask, ("raster-segmentation",), video_mask),
     Kind("relation", FoundRelation, ("edge",), None),
 )
 

@@ -21,6 +21,7 @@ from vertex_model_inference.steps.limits import check_rules, over_limit
 from vertex_model_inference.steps.names import fold
 from vertex_model_inference.steps.relations import relate
 from vertex_model_inference.steps.resolve import Ambiguous, Resolver, settle
+from vertex_model_inference.steps.scopes import scoped
 from vertex_model_inference.steps.shapes import box
 from vertex_model_inference.steps.tally import Matched, Tally, answers_in, quoted, uses
 
@@ -172,7 +173,8 @@ class Matcher:
     ) -> None:
         """Answers to the questions about the asset, or about one of its messages."""
         answering = Answering(self._resolver, self._rules, row, tally)
-        for question, labels in answering.questions(answering.claims(given, self._resolver.asset)):
+        claims = [scoped(claim, row, tally) for claim in answering.claims(given, self._resolver.asset)]
+        for question, labels in answering.questions(claims):
             about = question if message_id is None else msgspec.structs.replace(question, message_id=message_id)
             tally.add(about, *labels)
 
