@@ -71,7 +71,8 @@ def main() -> None:
         scale.main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="Figures side by side, as ratios.",
+        prog="python -m bench",
+        description="Figures side by side, as ratios.",
         epilog="A part that is not in `all`: python -m bench scale --rows N (see --help there).",
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")

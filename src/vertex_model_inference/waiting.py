@@ -1,4 +1,4 @@
-"""How long a run waits for others to recover: noted where a retry sleeps, summed by the run that the sleep belongs to."""
+"""How long a run waits for others to recover: noted where a retry sleeps, summed by the run that it belongs to."""
 
 from __future__ import annotations
 

@@ -242,7 +242,7 @@ def _online(runner: Runner, context: Context, progress: Progress, group: Group) 
 
 
 class _timed:  # noqa: N801  # reads as a function where it is used
-    """Times a step, settles its rows and notes its waits; a result that was remembered comes at once, adding no time."""
+    """Times a step, settles its rows, notes its waits; a result that was remembered comes at once and adds no time."""
 
     def __init__(self, progress: Progress, step: str) -> None:
         self._progress = progress

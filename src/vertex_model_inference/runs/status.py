@@ -31,7 +31,7 @@ class RunState(StrEnum):
 
 
 class StepProgress(msgspec.Struct, kw_only=True):
-    """One step, over all shards: rows that have passed it, seconds on the clock, and seconds of its threads' own CPU."""
+    """One step, over all shards: rows that have passed it, seconds on the clock, and CPU seconds of its own threads."""
 
     done: int = 0
     seconds: float = 0.0
