@@ -184,7 +184,11 @@ def _cpu_of_children() -> dict[str, float]:
     tick = os.sysconf("SC_CLK_TCK")
     found: dict[str, float] = {}
     for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
+        try:
+            pids = (task / "children").read_text().split()
+        except FileNotFoundError:
+            continue  # a thread that has just ended
+        for pid in pids:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
             name = "model" if "bench.container" in words else words[4] if "-P" in words else ""
             if name:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
-__all__ = ["FAULT", "RATE_LIMIT", "Waits", "note", "noting"]
+__all__ = ["FAULT", "RATE_LIMIT", "Waits", "note", "noting", "seconds_of"]
 
 RATE_LIMIT = "rate limit"
 """The service said that it is asked too much (429, or a ``Retry-After``)."""
@@ -55,3 +58,24 @@ def note(service: str, cause: str, seconds: float) -> None:
     waits = _current.get()
     if waits is not None and seconds > 0:
         waits.add(service, cause, seconds)
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """What a ``Retry-After`` header asks for: seconds, or a date (RFC 9110, 10.2.3).
+
+    Returns:
+        Seconds from now, 0 for what is past; None without header and for what is neither, e.g. ``nan`` or ``\u00b2``.
+    """
+    if not retry_after:
+        return None
+    text = retry_after.strip()
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        seconds = float(text)
+        return seconds if math.isfinite(seconds) else None
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())

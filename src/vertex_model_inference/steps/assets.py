@@ -37,7 +37,7 @@ _TEXT_BYTES = 10 << 20
 _AT_ONCE = 96
 """Rows under way: more than the limiter's slots, so that none is ever free."""
 _SMALL_AT_ONCE, _LARGE_AT_ONCE = 64, 2
-"""Assets that are sent to storage at once: small ones whole, and large ones in parts (ten megabytes each)."""
+"""Assets that are sent to storage at once: small ones whole, and large ones in parts, some in memory."""
 T = TypeVar("T")
 
 

@@ -20,7 +20,7 @@ from vertex_model_inference.errors import AssetError
 from vertex_model_inference.steps.addresses import RefusedError, Resolver, check_url, closed_error, place_of
 from vertex_model_inference.steps.pressure import Budget, Limiter
 from vertex_model_inference.steps.spool import IN_MEMORY_BYTES, Spool, Spooled
-from vertex_model_inference.waiting import FAULT, RATE_LIMIT, note
+from vertex_model_inference.waiting import FAULT, RATE_LIMIT, note, seconds_of
 
 __all__ = ["DISK_BYTES", "MEMORY_BYTES", "Fetcher", "Room"]
 
@@ -239,7 +239,7 @@ class Fetcher:
                 retryable=True,
             )
         if status == 429 or status >= 500:
-            delay = _seconds(response.headers.get("Retry-After"))
+            delay = seconds_of(response.headers.get("Retry-After"))
             too_much = status == 429 or (status == 503 and delay is not None)
             if too_much:
                 self._limiter.pushed_back()  # one host's word must not stop the others: no pause for all
@@ -291,10 +291,3 @@ def _too_large(url: str, limit: int) -> AssetError:
         code="asset_too_large",
         hint="Raise VMI_MAX_ASSET_MB if the model can take it.",
     )
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    try:
-        return max(0.0, float(retry_after)) if retry_after else None
-    except ValueError:
-        return None

@@ -24,7 +24,9 @@ from vertex_model_inference.errors import NotFoundError, SettingsError, StorageE
 __all__ = ["Buckets", "Entry", "LineWriter", "Store", "TokenSource", "open_bucket", "open_store", "split_gs"]
 
 _CHUNK = 1 << 20
-_PART, _PARTS_AT_ONCE = 5 << 20, 2  # of multipart uploads; Cloud Storage takes no smaller parts
+_PART, _PARTS_AT_ONCE = 8 << 20, 2
+"""Bytes of a part of a multipart upload, and how many are sent at once. Cloud Storage refuses parts under 5 MiB but for
+the last (https://cloud.google.com/storage/docs/multipart-uploads)."""
 _FAILURES = (BaseError, OSError, ValueError)  # obstore gives missing and existing objects as OSErrors
 
 
@@ -151,7 +153,7 @@ class Store:
     def line_writer(self, path: str) -> Iterator[LineWriter]:
         """Write an object of any length line by line, with flat memory; it appears when the block ends well."""
         with self._explained("write", path):
-            writer = obstore.open_writer(self.objects, path, buffer_size=4 << 20)
+            writer = obstore.open_writer(self.objects, path, buffer_size=_PART)
             lines = LineWriter(writer)
             yield lines
             writer.close()
