@@ -7,6 +7,7 @@ octal or in full-width digits, and IPv4 inside IPv6, count as the address they l
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Collection
 
@@ -23,6 +24,7 @@ __all__ = ["RefusedError", "Resolver", "check_url", "closed_error", "is_closed",
 _DOORS = frozenset(map(ipaddress.ip_address, ("168.63.129.16", "192.0.0.192")))
 # RFC 6052 (NAT64, well-known and local prefix) and RFC 4291 2.5.5.1 (IPv4-compatible): the last 32 bits are IPv4.
 _EMBEDDING = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+(%25[A-Za-z0-9._-]+)?")
 
 
 class RefusedError(OSError):
@@ -64,11 +66,11 @@ def check_url(url: str, allowed: Collection[str]) -> yarl.URL:
         # Signed URLs must arrive as they were signed, so what needs no quoting is left as it is.
         plain = url.isascii() and url.isprintable() and not set(' <>"{}|\\^`') & set(url)
         target = yarl.URL(url, encoded=plain)
-        host = target.host
+        host, raw_host = target.host, target.raw_host
         target.port  # noqa: B018  # raises for a bad one
     except ValueError:
         raise AssetError(f"{place_of(url)} is not a URL that can be fetched.", code="asset_url") from None
-    if target.scheme not in ("http", "https") or not host:
+    if target.scheme not in ("http", "https") or not host or not _HOST.fullmatch(raw_host or ""):
         raise AssetError(f"{place_of(url)} is not an http(s) URL.", code="asset_url")
     if target.raw_user is not None or target.raw_password is not None:
         raise AssetError(
@@ -91,7 +93,7 @@ def _literal(host: str) -> str | None:
         pass
     try:
         return socket.inet_ntoa(socket.inet_aton(host))  # 2130706433, 0177.1, 0x7f.0.0.1
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):
         return None
 
 

@@ -20,6 +20,7 @@ from vertex_model_inference.errors import AssetError
 from vertex_model_inference.steps.addresses import RefusedError, Resolver, check_url, closed_error, place_of
 from vertex_model_inference.steps.pressure import Budget, Limiter
 from vertex_model_inference.steps.spool import IN_MEMORY_BYTES, Spool, Spooled
+from vertex_model_inference.steps.unpacking import PackingError, Unpacker
 from vertex_model_inference.waiting import FAULT, RATE_LIMIT, note, seconds_of
 
 __all__ = ["DISK_BYTES", "MEMORY_BYTES", "Fetcher", "Room"]
@@ -117,6 +118,7 @@ class Fetcher:
         allowed_hosts: Hosts (lower case) whose addresses may be private (``VMI_ALLOW_HOSTS``).
         timeout_s: For one asset, all of it, if it is small; larger ones get a second more for each 10**6 bytes that
             arrive.
+        backoff_s: Before the second attempt; twice as much before each one after it.
     """
 
     def __init__(
@@ -127,8 +129,10 @@ class Fetcher:
         room: Room | None = None,
         allowed_hosts: Collection[str] = (),
         timeout_s: float = 60,
+        backoff_s: float = 0.2,
     ) -> None:
         self._limiter = limiter
+        self._backoff_s = backoff_s
         self._max_bytes = max_bytes
         self._room = room or Room()
         self._allowed = frozenset(allowed_hosts)
@@ -141,7 +145,8 @@ class Fetcher:
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=30),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "vmi"},
+            headers={"User-Agent": "vmi", "Accept-Encoding": "identity"},
+            auto_decompress=False,  # see unpacking.py
         )
         return self
 
@@ -170,8 +175,10 @@ class Fetcher:
                     return await self._once(url, limit)
             except _Again as again:
                 why = again.why
-                wait = min(0.2 * 2**attempt, 10.0) if again.delay is None else min(again.delay, 60.0)
-                wait += random.uniform(0.0, 0.1 + wait / 10)  # noqa: S311  # jitter
+                wait = (
+                    min(self._backoff_s * 2 ** (attempt - 1), 10.0) if again.delay is None else min(again.delay, 60.0)
+                )
+                wait += random.uniform(0.0, wait / 4)  # noqa: S311  # jitter
                 if attempt == _ATTEMPTS or loop.time() + wait > end:
                     raise again.cause from None
             note("assets", why, wait)
@@ -204,13 +211,13 @@ class Fetcher:
             raise _Again(
                 AssetError(f"{place_of(url)} cannot be reached.", code="asset_unreachable", retryable=True)
             ) from None
+        except PackingError as error:
+            raise AssetError(
+                f"The asset at {place_of(url)} is not compressed as its server claims: {error}.", code="asset_encoding"
+            ) from None
         except (aiohttp.InvalidURL, ValueError):
             raise AssetError(f"{place_of(url)} is not a URL that can be fetched.", code="asset_url") from None
         except aiohttp.ClientError as error:
-            if isinstance(error, aiohttp.ClientPayloadError) and "decode" in str(error).lower():
-                raise AssetError(
-                    f"The asset at {place_of(url)} is not compressed as its server claims.", code="asset_encoding"
-                ) from None
             self._limiter.faltered()
             raise _Again(
                 AssetError(
@@ -250,20 +257,23 @@ class Fetcher:
         raise AssetError(f"{place_of(url)} answered HTTP {status}.", code="asset_status")
 
     async def _body(self, url: str, response: aiohttp.ClientResponse, limit: int, clock: asyncio.Timeout) -> Spooled:
-        known = None if "Content-Encoding" in response.headers else response.content_length
+        unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
+        known = None if unpacker.packed else response.content_length
         loop = asyncio.get_running_loop()
         stay = await self._room.enter(known, clock)
         spool = stay.spool
         try:
             look = _LOOK_EVERY
             async for chunk in response.content.iter_any():
-                if spool.size + len(chunk) > limit:
-                    raise _too_large(url, limit)
-                await stay.add(chunk, limit if known is None else known, clock)
+                for piece in unpacker.feed(chunk):
+                    if spool.size + len(piece) > limit:
+                        raise _too_large(url, limit)
+                    await stay.add(piece, limit if known is None else known, clock)
                 if spool.size >= look:
                     look = spool.size + _LOOK_EVERY
                     when = clock.when() or loop.time()
                     clock.reschedule(when + _LOOK_EVERY / _LEAST_BYTES_PER_S)
+            unpacker.end()
             self._limiter.went_well()
             return spool.done(response.content_type, stay.leave)
         except BaseException:
