@@ -270,11 +270,11 @@ def _read_line(line: bytes, *, keyed: bool) -> tuple[str, _Said]:
         if name is None:
             instance = _INSTANCE.decode(read.instance)
             name = instance.vmi_key if keyed else instance.content
-    except msgspec.DecodeError as error:
+        if bytes(read.prediction) and bytes(read.prediction) != b"null":
+            return name or "", _Said("", prediction=msgspec.Raw(bytes(read.prediction)))
+        return name or "", _Said("", error=_message(read))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"An output line is not of Vertex's form: {error}") from None
-    if bytes(read.prediction) and bytes(read.prediction) != b"null":
-        return name or "", _Said("", prediction=msgspec.Raw(bytes(read.prediction)))
-    return name or "", _Said("", error=_message(read))
 
 
 def _message(line: _Line) -> str:

@@ -210,7 +210,7 @@ class _Worker:
 
     def _take(self, row: DataRow, prediction: bytes) -> None:
         value: Any = None
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             value = msgspec.json.decode(_REPORTED.decode(prediction).error)
         if value is None:
             self._results[row.id] = Answer(data_row_id=row.id, prediction=msgspec.Raw(prediction))

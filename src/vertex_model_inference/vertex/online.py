@@ -134,7 +134,7 @@ class Session:
             return Reply(None, 0, f"no answer ({type(error).__name__})")
         try:
             predictions = _BODY.decode(raw).predictions
-        except msgspec.DecodeError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Reply(None, 422, f"the answer is not {{'predictions': [...]}}: {error}")
         if len(predictions) != len(instances):
             text = f"{len(predictions)} predictions came back for {len(instances)} instances"
