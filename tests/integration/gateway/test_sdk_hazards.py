@@ -20,7 +20,7 @@ import pytest
 from vertex_model_inference.labelbox import export_task, imports, retry
 from vertex_model_inference.labelbox.client import LabelboxClient
 from vertex_model_inference.labelbox.exports import parse_export_row
-from vertex_model_inference.labelbox.gateway import ImportState
+from vertex_model_inference.labelbox.gateway import ImportPlace, ImportState
 from vertex_model_inference.labelbox.imports import Imports
 from vertex_model_inference.sandbox.config import SandboxConfig
 from vertex_model_inference.settings import load
@@ -118,8 +118,8 @@ def test_a_retried_upload_is_not_empty(client: LabelboxClient, world: World, rul
     name = f"hazard {uuid.uuid4()}"
     fault(world, "createMEAPredictionImportByFilePyApi", times=times, **rule)
     ndjson = predictions(world)
-    client.start_import(world.run_id, name, ndjson)
-    ended = client.wait_import(world.run_id, name, 30)
+    client.start_import(ImportPlace("model-run", world.run_id), name, ndjson)
+    ended = client.wait_import(ImportPlace("model-run", world.run_id), name, 30)
     statuses = list(client.import_statuses(ended))
     assert sorted(row.uuid or "" for row in statuses) == sorted(
         json.loads(line)["uuid"] for line in ndjson.splitlines()
@@ -140,7 +140,7 @@ def test_429_is_tried_again_after_as_long_as_asked(
     fault(world, operation, times=2, status=429, headers={"Retry-After": "7"}, **answer)
     with noting(waits):
         if operation.startswith("create"):
-            client.start_import(world.run_id, f"hazard {uuid.uuid4()}", predictions(world))
+            client.start_import(ImportPlace("model-run", world.run_id), f"hazard {uuid.uuid4()}", predictions(world))
         else:
             task = client.start_export(world.run_id, "hazard")
             client.wait_export(task, 30)
@@ -156,8 +156,8 @@ def test_no_end_is_looked_for_every_ten_seconds_only(client: LabelboxClient, wor
     httpx2.put(f"{world.url}/_sandbox/settings", json={"import_seconds": 0.2}).raise_for_status()
     try:
         name = f"hazard {uuid.uuid4()}"
-        client.start_import(world.run_id, name, predictions(world))
-        assert client.wait_import(world.run_id, name, 60).state == "FINISHED"
+        client.start_import(ImportPlace("model-run", world.run_id), name, predictions(world))
+        assert client.wait_import(ImportPlace("model-run", world.run_id), name, 60).state == "FINISHED"
     finally:
         httpx2.put(f"{world.url}/_sandbox/settings", json={"import_seconds": 0}).raise_for_status()
     assert slept
@@ -214,7 +214,9 @@ def test_statuses_with_raw_line_ends_inside_and_blank_lines_between() -> None:
     texts = [json.dumps(each, ensure_ascii=False) for each in (first, second)]
     raw = "\r\n\n".join(texts).encode()
     connection: Any = _Raw(raw)
-    state = ImportState(id="i", model_run_id="r", name="n", state="FINISHED", status_url="https://x", error_url=None)
+    state = ImportState(
+        id="i", place=ImportPlace("model-run", "r"), name="n", state="FINISHED", status_url="https://x", error_url=None
+    )
     found = list(Imports(connection).statuses(state))
     assert [(row.uuid, row.ok) for row in found] == [("a", False), ("b", True)]
     assert found[0].errors[0].message == STRANGE
