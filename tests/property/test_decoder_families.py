@@ -210,8 +210,7 @@ def sound(finding: Finding, row: DataRow) -> bool:
         case FoundPoint():
             points = ((finding.x, finding.y),)
         case FoundMask():
-            assert decode(finding.counts, finding.width, finding.height).any()
-            points = ((finding.width, finding.height),)
+            return bool(decode(finding.counts, finding.width, finding.height).any())
         case FoundLabel():
             frames = [frame for pair in finding.frames for frame in pair]
             return all(a <= b for a, b in finding.frames) and all(1 <= frame <= most for frame in frames)
