@@ -323,5 +323,17 @@ Shape = Box | Polygon | Polyline | Point | Mask | TextEntity | DocumentEntity
 """An annotation of a tool: it has a place in the asset, and may have questions of its own."""
 
 Annotation = (
-    Radio | Checklist | FreeText | Box | Polygon | Polyline | Point | Mask | TextEntity | DocumentEntity | Relationship
+    Radio
+    | Checklist
+    | FreeText
+    | Box
+    | Polygon
+    | Polyline
+    | Point
+    | Mask
+    | TextEntity
+    | DocumentEntity
+    | VideoBox
+    | VideoMask
+    | Relationship
 )

@@ -6,7 +6,16 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["GeminiRules", "MappingRules", "MatchRules", "ModelOption", "Predictor", "Task", "VertexModel"]
+__all__ = [
+    "DeliveryRules",
+    "GeminiRules",
+    "MappingRules",
+    "MatchRules",
+    "ModelOption",
+    "Predictor",
+    "Task",
+    "VertexModel",
+]
 
 
 class Predictor(StrEnum):
@@ -26,11 +35,19 @@ class Task(StrEnum):
     TEXT_CLASSIFICATION = "text-classification"
     TEXT_EXTRACTION = "text-extraction"
     TEXT_SENTIMENT = "text-sentiment"
+    VIDEO_CLASSIFICATION = "video-classification"
+    VIDEO_OBJECT_TRACKING = "video-object-tracking"
+    VIDEO_ACTION_RECOGNITION = "video-action-recognition"
 
     @property
     def takes_text(self) -> bool:
-        """Whether the model is sent texts; else it is sent pictures."""
+        """Whether the model is sent texts."""
         return self in (Task.TEXT_CLASSIFICATION, Task.TEXT_EXTRACTION, Task.TEXT_SENTIMENT)
+
+    @property
+    def takes_video(self) -> bool:
+        """Whether the model is sent videos; neither texts nor videos: it is sent pictures."""
+        return self in (Task.VIDEO_CLASSIFICATION, Task.VIDEO_OBJECT_TRACKING, Task.VIDEO_ACTION_RECOGNITION)
 
 
 class VertexModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -165,6 +182,30 @@ class GeminiRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     confidence: str = "asked"
 
 
+class DeliveryRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where predictions go, and how much is tried before all of it is. None: as the settings have it for all models.
+
+    Attributes:
+        destinations: Of ``model-run``, ``project`` and ``files``; together they must all take a row.
+        project: Labelbox's id of the project that gets pre-labels.
+        fallback: ``project`` or ``files``, in place of the model run when Labelbox takes no predictions there any more.
+        canary_rows: So many rows go the whole way before the rest is launched; 0: none.
+        canary_empty: ``stop`` or ``go`` when the model finds nothing in any of them.
+    """
+
+    destinations: tuple[str, ...] | None = None
+    project: str | None = None
+    fallback: str | None = None
+    canary_rows: int | None = None
+    canary_empty: str | None = None
+
+    def over(self, usual: DeliveryRules) -> DeliveryRules:
+        """These, and ``usual`` where they say nothing."""
+        return DeliveryRules(
+            **{name: getattr(usual if getattr(self, name) is None else self, name) for name in self.__struct_fields__}
+        )
+
+
 class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of the menu: everything that a run needs to know of the model, frozen when the run starts.
 
@@ -172,13 +213,14 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         name: Unique and stable; shown by Labelbox and sent back as ``modelType``.
         predictor: How rows reach the model.
         model: The Vertex model; None for a plain container.
-        endpoint: ``projects/P/locations/L/endpoints/ID`` for ``online``.
+        endpoint: ``projects/P/locations/L/endpoints/ID`` for ``online``. For ``batch``: where this very version of the
+            model answers all requests too, so that a canary needs no job.
         container: Base URL and predict route of a plain container, e.g. ``http://127.0.0.1:9000/predict``.
         task: What the model does, where it is known.
         decoder: Name of the decoder; None: chosen by the model's metadata, then by its first answers.
         class_names: Names of the classes where the model answers numbers.
         instance: Template of an instance: field -> text with ``{uri}``, ``{b64}``, ``{text}``, ``{mime_type}``,
-            ``{url}``, ``{key}``; nested by dots (``image.b64``). Empty: the default of the model's kind.
+            ``{url}``, ``{key}``, ``{messages}``; nested by dots (``image.b64``). Empty: the default of the kind.
         parameters: Sent along with each request (``modelParameters``).
         machine_type: Of batch jobs of custom models.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).
@@ -187,6 +229,8 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         gemini: How Gemini is asked, where it is the model; then there is no ``model`` and no ``endpoint``.
         exif: ``"ignored"``: the model measures pictures as they are stored, as Labelbox does; ``"applied"``: it turns
             them first as their EXIF orientation says, so that what it finds must be turned back.
+        delivery: Where predictions go, and the canary.
+        job_instances: An endpoint is sent the instances that a batch job of the model would be.
     """
 
     name: str
@@ -205,3 +249,5 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     mapping: MappingRules | None = None
     gemini: GeminiRules | None = None
     exif: str = "ignored"
+    delivery: DeliveryRules = DeliveryRules()
+    job_instances: bool = False

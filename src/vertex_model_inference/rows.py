@@ -51,6 +51,7 @@ class DataRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         text_length: Characters (Unicode code points) of a text, as the assets step read it; None when unknown.
         page_sizes: Width and height in points of a document's pages, first page first, as the assets step read them;
             empty when unknown or not a document.
+        frame_times: Seconds of each frame of a video, rising, as its file says; only where the rate varies.
     """
 
     id: str
@@ -67,3 +68,4 @@ class DataRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     text_layer: str | None = None
     text_length: int | None = None
     page_sizes: tuple[tuple[float, float], ...] = ()
+    frame_times: tuple[float, ...] = ()

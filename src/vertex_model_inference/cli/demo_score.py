@@ -48,7 +48,7 @@ def score(environment: dict[str, str], model_run_id: str, model_id: str) -> Scor
     """
     rows = predicted = annotations = bare = 0
     right = judged = 0
-    boxes, masks, texts = _Found(), _Found(), _Found()
+    boxes, masks, texts, words = _Found(), _Found(), _Found(), _Found()
     for row in _export(environment, model_run_id):
         run = row["experiments"][model_id]["runs"][model_run_id]
         predictions = [item for entry in run.get("predictions", ()) for item in _items(entry)]
@@ -65,6 +65,9 @@ def score(environment: dict[str, str], model_run_id: str, model_id: str) -> Scor
             boxes.add(found=best is not None)
             if best is not None and _text(truth) is not None:
                 texts.add(found=_text(best) == _text(truth))
+        headings = _words(labels)
+        words.total += len(headings)
+        words.found += len(headings & _words(predictions))
         masks.total += sum("mask" in item for item in labels)
         masks.found += _same_masks(predictions, labels)
     measures = []
@@ -74,6 +77,8 @@ def score(environment: dict[str, str], model_run_id: str, model_id: str) -> Scor
         measures.append(boxes.measure("boxes found", f"labelled boxes, IoU >= {_SAME}"))
     if texts.total:
         measures.append(texts.measure("read exactly", "of those, to the character"))
+    if words.total:
+        measures.append(words.measure("words found", "labelled entities, token by token"))
     if masks.total:
         measures.append(masks.measure("masks found", f"labelled masks, IoU >= {_SAME}"))
     return Score(rows, predicted, annotations, bare, tuple(measures))
@@ -99,10 +104,15 @@ def _best(
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
     """Each labelled box with the predicted box of its feature that covers it best; None: none does well enough."""
     for truth in (item for item in labels if "bounding_box" in item):
-        mine = [item for item in predictions if "bounding_box" in item and item["name"] == truth["name"]]
+        mine = [item for item in predictions if "bounding_box" in item and _place(item) == _place(truth)]
         best = max(mine, key=lambda box: _iou(box["bounding_box"], truth["bounding_box"]), default=None)
         good = best is not None and _iou(best["bounding_box"], truth["bounding_box"]) >= _SAME
         yield truth, best if good else None
+
+
+def _place(box: dict[str, Any]) -> tuple[str, int | None]:
+    """What two boxes must have in common to be of one thing: the feature, and the page of a document."""
+    return box["name"], box.get("page_number")
 
 
 def _same_masks(predictions: list[dict[str, Any]], labels: list[dict[str, Any]]) -> int:
@@ -168,6 +178,15 @@ def _confidence(item: dict[str, Any]) -> float | None:
 
 def _answers(items: list[dict[str, Any]]) -> set[tuple[str, str]]:
     return {(item["name"], item["radio_answer"]["name"]) for item in items if "radio_answer" in item}
+
+
+def _words(items: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    """Entities of documents: their feature, and the tokens of each group on its page."""
+    return {
+        (item["name"], *((group["page_number"], group["id"], *group["tokens"]) for group in item["location"]["groups"]))
+        for item in items
+        if "groups" in item.get("location", {})
+    }
 
 
 def _text(item: dict[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 from vertex_model_inference.errors import LabelboxError
 from vertex_model_inference.labelbox.connection import Connection
 from vertex_model_inference.labelbox.gateway import ExportChunk, ExportSize
-from vertex_model_inference.labelbox.retry import ATTEMPTS, MAX_WAIT_S, Wait, backoff
+from vertex_model_inference.labelbox.retry import Wait, rest
 
 __all__ = ["Exports"]
 
@@ -89,7 +89,7 @@ class Exports:
         deadline = time.monotonic() + timeout_s
         pause = FIRST_POLL_S
         while True:
-            status = self._status(task_id)
+            status = self.status(task_id)
             if status == "COMPLETE":
                 return self._size(task_id, "RESULT") or ExportSize(total_bytes=0, total_lines=0)
             if status in ("FAILED", "CANCELED", "CANCELLED"):
@@ -137,9 +137,7 @@ class Exports:
                 return
             except Wait as failure:
                 failures += 1
-                if failures >= ATTEMPTS or (failure.seconds or 0) > MAX_WAIT_S:
-                    raise failure.error from None
-                time.sleep(backoff(failures, failure.seconds))
+                rest(failure, failures)
             source = self._chunk(task_id, stream_type, chunk.start)  # with a fresh URL
             if (source.start, source.end) != (chunk.start, chunk.end):
                 raise _expired(task_id, f"its file at offset {chunk.start} is not the same any more")
@@ -191,7 +189,12 @@ class Exports:
                 self._user = str(user["id"])
             return self._user
 
-    def _status(self, task_id: str) -> str:
+    def status(self, task_id: str) -> str:
+        """IN_PROGRESS, COMPLETE or FAILED: of any task of the key's user.
+
+        Raises:
+            LabelboxError: ``export_expired`` when Labelbox does not know the task (any more).
+        """
         answer = self._connection.execute(_TASK, {"param_0": task_id, "param_1": self._user_id()}, task_id=task_id)
         tasks = ((answer or {}).get("user") or {}).get("createdTasks") or []
         if not tasks:

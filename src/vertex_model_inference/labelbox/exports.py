@@ -29,6 +29,7 @@ class _Media(msgspec.Struct):
     mime_type: str | None = None
     asset_type: str | None = None
     frame_rate: float | None = None
+    frame_count: float | None = None
 
 
 class _Details(msgspec.Struct):
@@ -151,6 +152,8 @@ def parse_export_row(line: bytes, model_run_id: str) -> DataRow:
         height=_pixels(media.height),
         split=_split(row.experiments, model_run_id),
         text_layer=text_layer,
+        frame_rate=_rate(media.frame_rate),
+        frame_count=_pixels(media.frame_count),
     )
 
 
@@ -208,6 +211,10 @@ def _asset(given: str | dict[str, Any], kind: MediaType) -> tuple[str, str | Non
 
 def _pixels(value: float | None) -> int | None:
     return int(value) if value is not None and 0 < value < 2**31 else None
+
+
+def _rate(value: float | None) -> float | None:
+    return value if value is not None and 0 < value < 1e6 else None
 
 
 def _media_type(media: _Media) -> MediaType:

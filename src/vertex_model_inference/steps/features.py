@@ -28,6 +28,7 @@ class QuestionFeature:
         by_id: Its name is not unique where it stands.
         path: Names from the tool, or else the top-level question, down to it.
         parent: The option that asks it; None: it stands at the top of the ontology or the tool.
+        scope: ``global`` or ``index`` (of videos: frame by frame), of questions at the top of the ontology.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class QuestionFeature:
     by_id: bool
     path: tuple[str, ...]
     parent: OptionFeature | None
+    scope: str = "global"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,7 +116,13 @@ def _below(
             continue
         where = (*path, question.name)
         asked = QuestionFeature(
-            question.kind, question.name, question.feature_schema_id, question.name in twice, where, parent
+            question.kind,
+            question.name,
+            question.feature_schema_id,
+            question.name in twice,
+            where,
+            parent,
+            question.scope,
         )
         yield asked
         options_twice = _twice([option.name for option in question.options])

@@ -103,7 +103,7 @@ def template_of(option: ModelOption, media_type: MediaType) -> Template:
             return Template({"messages": "{messages}"})
         return Template({"text": "{text}"} if media_type in TEXTUAL else {"uri": "{uri}"})
     automl = option.model is not None and option.model.automl
-    batch = option.predictor is Predictor.BATCH
+    batch = option.predictor is Predictor.BATCH or option.job_instances
     if media_type in TEXTUAL:
         if automl:
             return Template({"content": "{uri}" if batch else "{text}", "mimeType": "text/plain"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import IO, Any
 
 from vertex_model_inference.errors import AssetError
 
@@ -16,11 +16,11 @@ _PDFIUM = threading.Lock()
 """PDFium is not safe in several threads (pypdfium2's own documentation)."""
 
 
-def page_sizes(data: bytes, row_id: str) -> tuple[tuple[float, float], ...]:
+def page_sizes(file: IO[bytes], row_id: str) -> tuple[tuple[float, float], ...]:
     """Width and height of each page in points (1/72 inch), as it is shown: turned as the file says.
 
     Args:
-        data: The whole file.
+        file: At its start.
         row_id: For messages of errors.
 
     Returns:
@@ -29,16 +29,18 @@ def page_sizes(data: bytes, row_id: str) -> tuple[tuple[float, float], ...]:
     Raises:
         AssetError: ``asset_corrupt`` (no PDF, damaged, needs a password) or ``asset_too_large`` (too many pages).
     """
-    if not data:
+    start = file.read(1024)
+    file.seek(0)
+    if not start:
         raise AssetError(f"The asset of data row {row_id} is empty.", code="asset_empty", data_row_id=row_id)
-    if b"%PDF-" not in data[:1024]:
+    if b"%PDF-" not in start:
         raise _corrupt(row_id, "is not a PDF")
     try:
         import pypdfium2
     except ImportError:
         return ()
     with _PDFIUM:
-        document = _open(pypdfium2, data, row_id)
+        document = _open(pypdfium2, file, row_id)
         try:
             sizes = tuple(document.get_page_size(index) for index in range(len(document)))
         finally:
@@ -46,7 +48,7 @@ def page_sizes(data: bytes, row_id: str) -> tuple[tuple[float, float], ...]:
     return tuple((float(width), float(height)) for width, height in sizes)
 
 
-def page_texts(data: bytes, row_id: str) -> tuple[str, ...]:
+def page_texts(file: IO[bytes], row_id: str) -> tuple[str, ...]:
     """The text of each page as the file itself holds it; scanned pages have none.
 
     Raises:
@@ -62,7 +64,7 @@ def page_texts(data: bytes, row_id: str) -> tuple[str, ...]:
             data_row_id=row_id,
         ) from None
     with _PDFIUM:
-        document = _open(pypdfium2, data, row_id)
+        document = _open(pypdfium2, file, row_id)
         try:
             texts = []
             for index in range(len(document)):
@@ -76,9 +78,9 @@ def page_texts(data: bytes, row_id: str) -> tuple[str, ...]:
             document.close()
 
 
-def _open(pypdfium2: Any, data: bytes, row_id: str) -> Any:
+def _open(pypdfium2: Any, file: IO[bytes], row_id: str) -> Any:
     try:
-        document = pypdfium2.PdfDocument(data)
+        document = pypdfium2.PdfDocument(file)
     except pypdfium2.PdfiumError as error:
         locked = "password" in str(error).lower()
         raise _corrupt(row_id, "needs a password" if locked else f"cannot be opened ({error})") from None

@@ -35,24 +35,23 @@ class Reader:
             AssetError: ``asset_not_found``, ``asset_forbidden``, ``asset_too_large``, or what ``Fetcher.fetch`` raises.
         """
         if not url.startswith("gs://"):
-            data = (await self._fetcher.fetch(url)).data
-            size = len(data)
-        else:
-            try:
-                store, path = self._buckets.of(url)
-                async with self._limiter.slot():
-                    data, size = await store.ahead(path, most + 1)
-            except NotFoundError:
-                raise AssetError(
-                    f"{url} does not exist.", code="asset_not_found", hint="Check the data row's URL in Labelbox."
-                ) from None
-            except StorageError as error:
-                raise AssetError(
-                    f"{url} cannot be read: {error.message}",
-                    code="asset_forbidden",
-                    hint="Give our service account storage.objectViewer on the bucket.",
-                    retryable=True,
-                ) from None
+            with await self._fetcher.fetch(url, most) as asset:
+                return asset.data
+        try:
+            store, path = self._buckets.of(url)
+            async with self._limiter.slot():
+                data, size = await store.ahead(path, most + 1)
+        except NotFoundError:
+            raise AssetError(
+                f"{url} does not exist.", code="asset_not_found", hint="Check the data row's URL in Labelbox."
+            ) from None
+        except StorageError as error:
+            raise AssetError(
+                f"{url} cannot be read: {error.message}",
+                code="asset_forbidden",
+                hint="Give our service account storage.objectViewer on the bucket.",
+                retryable=True,
+            ) from None
         if size > most:
-            raise AssetError(f"The asset is larger than {most / 1e6:g} MB.", code="asset_too_large")
+            raise AssetError(f"The text is larger than {most / 1e6:.0f} MB.", code="asset_too_large")
         return data

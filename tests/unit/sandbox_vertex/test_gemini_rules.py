@@ -111,8 +111,10 @@ def test_digits_are_seen() -> None:
 def test_a_conversation_is_told_by_message() -> None:
     evidence = evidence_of(
         [
-            '{"message_id":"m1","author":"A","text":"I met Barack Obama."}\n'
-            '{"message_id":"m2","author":"","text":"Where?"}'
+            (
+                '{"message_id":"m1","author":"A","text":"I met Barack Obama."}\n'
+                '{"message_id":"m2","author":"","text":"Where?"}'
+            )
         ],
         [],
     )

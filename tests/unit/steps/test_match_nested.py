@@ -19,6 +19,7 @@ from vertex_model_inference.annotations import (
     Radio,
     Relationship,
     TextEntity,
+    VideoMask,
 )
 from vertex_model_inference.errors import MatchError, SettingsError
 from vertex_model_inference.findings import (
@@ -32,7 +33,6 @@ from vertex_model_inference.findings import (
     FoundPolygon,
     FoundRelation,
     FoundText,
-    FoundTrack,
 )
 from vertex_model_inference.geometry.masks import draw
 from vertex_model_inference.geometry.runs import encode
@@ -232,7 +232,7 @@ MASK = encode(draw(RING, 200, 100))
 def test_every_tool_takes_answers(finding: Finding) -> None:
     found = match([finding])
     (made,) = found.annotations
-    assert not isinstance(made, Radio | Checklist | FreeText | Relationship)
+    assert not isinstance(made, Radio | Checklist | FreeText | Relationship | VideoMask)
     expected = {"Colour": ("other", 0.5, {"Which colour": ("teal", 0.25), "Marks": [("spots", 0.75)]})}
     assert [told(each) for each in made.classifications] == [expected]
     assert (found.extra, found.outscored, found.lost) == (0, 0, 0)
@@ -335,7 +335,10 @@ def test_at_each_frame_the_best_answer_stands() -> None:
 def test_what_holds_everywhere_fills_the_rest_of_the_video() -> None:
     video = msgspec.structs.replace(ROW, media_type=MediaType.VIDEO, frame_count=100)
     given = [FoundLabel("Cat", 0.5), FoundLabel("Fish", 0.9, frames=((5, 6),))]
-    assert answers(given, row=video) == [{"Animal": ("Cat", 0.5, (1, 4), (7, 100))}, {"Animal": ("Fish", 0.9, (5, 6))}]
+    asked = tuple(msgspec.structs.replace(each, scope="index") for each in ONTOLOGY.classifications)
+    by_frame = msgspec.structs.replace(ONTOLOGY, classifications=asked)
+    found = [told(each) for each in Matcher(by_frame, MatchRules()).match(given, video).annotations]
+    assert found == [{"Animal": ("Cat", 0.5, (1, 4), (7, 100))}, {"Animal": ("Fish", 0.9, (5, 6))}]
     assert answers(given) == [{"Animal": ("Cat", 0.5, (1, 4))}, {"Animal": ("Fish", 0.9, (5, 6))}]
 
 
@@ -363,7 +366,7 @@ def test_ranges_that_are_none_are_refused(frames: tuple[int, int]) -> None:
 
 
 def test_relations_name_the_annotations_of_their_ends() -> None:
-    given = [
+    given: list[Finding] = [
         FoundRelation("Is Part Of", "b", "a", 0.9),
         FoundLabel("Cat", 0.5),
         FoundBox("car", 1, 1, 0, 5, id="gone"),
@@ -432,8 +435,11 @@ def test_a_span_beyond_the_text_is_told_where_the_text_is_known() -> None:
 
 
 def test_kinds_that_nothing_makes_are_told() -> None:
-    with pytest.raises(MatchError, match="cannot be made an annotation"):
-        match([FoundTrack("car", ())])
+    class FoundOdd(FoundPoint, frozen=True):
+        pass
+
+    with pytest.raises(MatchError, match="FoundOdd, which cannot be made an annotation"):
+        match([FoundOdd("spot", 1, 1)])
 
 
 def test_texts_compete_for_a_question() -> None:

@@ -9,11 +9,14 @@ from vertex_model_inference.sandbox.datasets.documents import Documents
 from vertex_model_inference.sandbox.datasets.entities import Entities
 from vertex_model_inference.sandbox.datasets.layout import Layout
 from vertex_model_inference.sandbox.datasets.material import Material
+from vertex_model_inference.sandbox.datasets.pages import Pages
 from vertex_model_inference.sandbox.datasets.reviews import Reviews
 
 __all__ = ["MATERIALS", "material"]
 
-MATERIALS: dict[str, Material] = {m.name: m for m in (Digits(), Documents(), Reviews(), Coins(), Entities(), Layout())}
+MATERIALS: dict[str, Material] = {
+    m.name: m for m in (Digits(), Documents(), Reviews(), Coins(), Entities(), Layout(), Pages())
+}
 
 
 def material(name: str) -> Material:

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vertex_model_inference.rows import MediaType, Split
 from vertex_model_inference.sandbox.datasets.material import ModelPlan, SeedRow, automl, in_seeding_order
 
-__all__ = ["CLASSES", "PAGES", "Block", "Layout", "typeset"]
+__all__ = ["CLASSES", "PAGES", "Block", "Layout", "paragraphs", "typeset"]
 
 CLASSES = (
     "text",
@@ -60,7 +60,7 @@ class Block:
     bottom: float
 
 
-def _paragraphs(name: str) -> tuple[str, list[str]]:
+def paragraphs(name: str) -> tuple[str, list[str]]:
     """A description's title and its paragraphs of prose, without directives, lists and tables."""
     source = (files("sklearn.datasets.descr") / f"{name}.rst").read_text(encoding="utf-8")
     blocks = [block.strip("\n") for block in re.split(r"\n\s*\n", source)]
@@ -83,7 +83,7 @@ def typeset(description: str, photograph: str | None) -> tuple[Image.Image, list
     page = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(page)
     blocks: list[Block] = []
-    title, paragraphs = _paragraphs(description)
+    title, texts = paragraphs(description)
 
     def write(label: str, lines: list[str], size: int, top: int, *, centred: bool = False) -> int:
         font = ImageFont.load_default(size)
@@ -105,7 +105,7 @@ def typeset(description: str, photograph: str | None) -> tuple[Image.Image, list
         return top + len(lines) * round(size * 1.45) + 24
 
     top = write("title", textwrap.wrap(title, 40), 28, 110, centred=True) + 20
-    for number, paragraph in enumerate(paragraphs[:4]):
+    for number, paragraph in enumerate(texts[:4]):
         lines = textwrap.wrap(paragraph, 88)[:9]
         if top + 21 * len(lines) > HEIGHT - 60:
             break

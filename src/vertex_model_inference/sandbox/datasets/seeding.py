@@ -23,6 +23,8 @@ from vertex_model_inference.sandbox.datasets.target import Target
 
 __all__ = ["Seeded", "seed"]
 
+_MEDIA_TYPES = {MediaType.IMAGE: "Image", MediaType.TEXT: "Text", MediaType.DOCUMENT: "Document"}
+_ROW_TYPES = {MediaType.DOCUMENT: "PDF"}
 SLICE = 900  # rows of one call; the SDK makes batches of 1,000 and more asynchronously
 
 Tell = Callable[[str], None]
@@ -156,7 +158,7 @@ class _Seeder:
         if not self._exist(record):
             self.tell("What was seeded before has been deleted; starting over.")
             record = SeedRecord()
-        media_type = LabelboxMediaType.Image if self.material.media_type is MediaType.IMAGE else LabelboxMediaType.Text
+        media_type = LabelboxMediaType[_MEDIA_TYPES[self.material.media_type]]
         # Kept one by one: an interrupted seeding leaves nothing behind that the next would make again.
         if not record.ontology_id:
             ontology = self.client.create_ontology(name, self.material.ontology(), media_type=media_type)
@@ -194,14 +196,23 @@ class _Seeder:
     def _object(self, row: SeedRow) -> str:
         return f"datasets/{self.material.name}/{row.key}.{row.mime_type.rpartition('/')[2]}"
 
-    def _row_data(self, row: SeedRow) -> str:
-        return row.text if row.text is not None else self.bucket.uri(self._object(row))
+    def _layer(self, row: SeedRow) -> str:
+        return f"datasets/{self.material.name}/{row.key}.text-layer.json"
+
+    def _row_data(self, row: SeedRow) -> str | dict[str, str]:
+        if row.text is not None:
+            return row.text
+        uri = self.bucket.uri(self._object(row))
+        return uri if row.text_layer is None else {"pdf_url": uri, "text_layer_url": self.bucket.uri(self._layer(row))}
 
     def _create_rows(self, record: SeedRecord, rows: list[SeedRow]) -> None:
         dataset = self.client.get_dataset(record.dataset_id)
         for part, done in _slices(rows, record.created):
             self.tell(f"Data rows: {done} of {len(rows)}")
             self.bucket.put({self._object(row): (row.data, row.mime_type) for row in part if row.data is not None})
+            layers = {self._layer(row): row.text_layer for row in part if row.text_layer is not None}
+            if layers:
+                self.bucket.put({name: (layer, "application/json") for name, layer in layers.items()})
             keys = [row.key for row in part]
             # Rows of an interrupted or deleted seeding are there already; a global key exists once.
             with _quiet():
@@ -212,7 +223,7 @@ class _Seeder:
                     "row_data": self._row_data(row),
                     "global_key": row.key,
                     "external_id": row.key,
-                    "media_type": self.material.media_type.value.upper(),
+                    "media_type": _ROW_TYPES.get(self.material.media_type, self.material.media_type.value.upper()),
                 }
                 for row in part
                 if row.key in missing
