@@ -38,6 +38,7 @@ MODEL_KEYS = (
     "parameters",
     "machine_type",
     "batch_size",
+    "exif",
     "destination",
     "project",
     "fallback",

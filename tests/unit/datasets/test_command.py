@@ -16,7 +16,7 @@ def test_the_data_sets_are_listed() -> None:
     assert done.exit_code == 0
     assert [entry["name"] for entry in json.loads(done.stdout)] == list(MATERIALS)
     plain = CliRunner().invoke(app, ["sandbox", "datasets"])
-    assert [line.split()[0] for line in plain.stdout.splitlines()] == ["digits", "documents", "reviews"]
+    assert [line.split()[0] for line in plain.stdout.splitlines()] == list(MATERIALS)
 
 
 def test_an_unknown_data_set_is_named_with_those_that_exist() -> None:
