@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from typing import Any
@@ -215,3 +216,24 @@ def test_what_is_no_sound() -> None:
         audio_type(b"what", DataRow(id="r", row_data="x", mime_type="text/plain"))
     with pytest.raises(AssetError, match="empty"):
         audio_type(b"", DataRow(id="r", row_data="x"))
+
+
+scalars = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5)
+keys = st.sampled_from(
+    ["messages", "messageId", "content", "actors", "number", "units", "groups", "tokens", "id", "user"]
+)
+anything = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4))
+
+
+@given(anything.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=40))
+def test_hostile_conversations_and_text_layers_are_named_errors(data: bytes) -> None:
+    for read in (messages_of, pages_of):
+        with contextlib.suppress(AssetError):
+            read(data, "r")
+
+
+@given(st.binary(max_size=60).map(lambda tail: b"%PDF-1.7\n" + tail) | st.binary(max_size=20))
+def test_hostile_pdfs_are_named_errors(data: bytes) -> None:
+    for read in (page_sizes, page_texts):
+        with pytest.raises(AssetError):
+            read(io.BytesIO(data), "r")
