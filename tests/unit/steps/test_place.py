@@ -85,7 +85,7 @@ def test_places_in_a_conversation_are_in_one_message() -> None:
     assert across.dropped == {"x": 1}
     with pytest.raises(MatchError, match="'m2' has 12 characters"):
         place([FoundEntity("x", 0, 12, message_id="m2")], CONVERSATION, TALK)
-    nobody = [FoundEntity("x", 0, 1, message_id="m9"), FoundQuote("y", "London", message_id="m9")]
+    nobody: list[Finding] = [FoundEntity("x", 0, 1, message_id="m9"), FoundQuote("y", "London", message_id="m9")]
     gone = place([*nobody, FoundLabel("z", message_id="m9"), FoundText("t", "a", message_id="m9")], CONVERSATION, TALK)
     assert gone.dropped == {"x": 1, "y": 1, "z": 1, "t": 1}
     kept = place([FoundLabel("z", message_id="m2"), FoundText("t", "a")], CONVERSATION, TALK)
