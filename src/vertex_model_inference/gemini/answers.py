@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 from vertex_model_inference.findings import Finding, FoundLabel, FoundObject, FoundRelation, FoundText
 from vertex_model_inference.gemini.asked import Asked, AskedObjects, AskedQuestion, Place
-from vertex_model_inference.gemini.checks import fields_of, frame_rate, list_of, number, off, string, time
+from vertex_model_inference.gemini.checks import fields_of, list_of, number, off, string, time, timeline
 from vertex_model_inference.gemini.objects import Said, names_of, place
 from vertex_model_inference.gemini.reply import Sureness
-from vertex_model_inference.gemini.times import frames_of
 from vertex_model_inference.gemini.words import Path
 from vertex_model_inference.rows import DataRow
 
@@ -129,7 +128,7 @@ class _Reader:
         start, end = (time(fields[name], (*path, name)) for name in ("start", "end"))
         if end < start:
             off(path, f"it ends at {end:g} s, before it starts at {start:g} s")
-        return frames_of(start, end, frame_rate(self._row), self._row.frame_count)
+        return timeline(self._row).frames_between(start, end)
 
     # -- objects --------------------------------------------------------------------------------------------------
 

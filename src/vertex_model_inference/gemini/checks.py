@@ -9,9 +9,10 @@ from typing import Any, NoReturn
 from vertex_model_inference.errors import DecodeError
 from vertex_model_inference.gemini.times import seconds_of
 from vertex_model_inference.gemini.words import Path
+from vertex_model_inference.geometry.timeline import Timeline
 from vertex_model_inference.rows import DataRow
 
-__all__ = ["OffSchemaError", "fields_of", "frame_rate", "list_of", "number", "off", "size", "string", "time"]
+__all__ = ["OffSchemaError", "fields_of", "list_of", "number", "off", "size", "string", "time", "timeline"]
 
 
 class OffSchemaError(Exception):
@@ -111,20 +112,22 @@ def size(row: DataRow) -> tuple[int, int]:
     return row.width, row.height
 
 
-def frame_rate(row: DataRow) -> float:
-    """Frames of the row's video in a second.
+def timeline(row: DataRow) -> Timeline:
+    """When the frames of the row's video are shown.
 
     Raises:
-        DecodeError: It is not known.
+        DecodeError: Its frame rate is not known.
     """
-    if not row.frame_rate or not 0 < row.frame_rate < math.inf:
+    try:
+        return Timeline(row.frame_rate, row.frame_count, row.frame_times)
+    except ValueError as error:
         raise DecodeError(
-            f"Gemini's times for data row {row.id} are in seconds, and the video's frame rate is not known.",
+            f"Gemini's times for data row {row.id} are in seconds, and the video's frame rate is not known: {error}.",
             code="frame_rate_unknown",
-            hint="Let Labelbox process the data row's media attributes (frame rate), then run again.",
+            hint="Install vertex-model-inference[video], which reads it from the file, or let Labelbox process the data "
+            "row's media attributes, then run again.",
             data_row_id=row.id,
-        )
-    return row.frame_rate
+        ) from None
 
 
 def _kind(value: Any) -> str:

@@ -29,8 +29,7 @@ from vertex_model_inference.findings import (
     FoundTrack,
 )
 from vertex_model_inference.gemini.asked import Form
-from vertex_model_inference.gemini.checks import fields_of, frame_rate, list_of, number, off, size, string, time
-from vertex_model_inference.gemini.times import frame_at
+from vertex_model_inference.gemini.checks import fields_of, list_of, number, off, size, string, time, timeline
 from vertex_model_inference.gemini.words import Path
 from vertex_model_inference.geometry.runs import MAX_PIXELS, encode
 from vertex_model_inference.rows import DataRow, MediaType
@@ -205,12 +204,12 @@ def _quote(fields: Mapping[str, Any], said: Said, _row: DataRow, path: Path) -> 
 
 def _track(fields: Mapping[str, Any], said: Said, row: DataRow, path: Path) -> FoundTrack:
     wide, high = size(row)
-    rate = frame_rate(row)
+    frames = timeline(row)
     seen: dict[int, FoundFrame] = {}
     for at, each in enumerate(list_of(fields["track"], (*path, "track"))):
         where = (*path, "track", at)
         sight = fields_of(each, ("time", "box_2d"), where)
-        frame = frame_at(time(sight["time"], (*where, "time")), rate, row.frame_count)
+        frame = frames.frame_at(time(sight["time"], (*where, "time")))
         top, left, bottom, right = _corners(sight["box_2d"], (*where, "box_2d"))
         # Of two looks at one frame the first stands.
         seen.setdefault(

@@ -9,8 +9,10 @@ copy of the text, each of whose characters knows the one that it came from. Both
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 
 __all__ = ["Text"]
 
@@ -21,6 +23,10 @@ _PLAIN = str.maketrans(
     | dict.fromkeys("\u00ad\u200b\u2060\ufeff", None)
 )
 """Typographic marks -> what is typed for them; characters that show nothing -> nothing."""
+
+
+_RUNS = re.compile("[!-~]+")
+"""Stretches of ASCII without white space, whose characters fold one by one: the bulk of most texts, done at once."""
 
 
 class Text:
@@ -109,20 +115,29 @@ def _fold(text: str, *, spaced: bool) -> tuple[str, list[int]]:
     """The text with what may differ made equal, and for each of its characters the index of the one it came from."""
     out: list[str] = []
     origins: list[int] = []
+    at = 0
+    for run in _RUNS.finditer(text):
+        start, end = run.span()
+        if at < start:
+            _fold_odd(text, at, start, out, origins, spaced=spaced)
+        out.append(run[0].lower())
+        origins.extend(range(start, end))
+        at = end
+    _fold_odd(text, at, len(text), out, origins, spaced=spaced)
+    return "".join(out), origins
+
+
+def _fold_odd(text: str, start: int, end: int, out: list[str], origins: list[int], *, spaced: bool) -> None:
+    """Fold characters of which one may become none or several."""
     marks: list[tuple[int, str, int]] = []  # combining class, mark, origin: put in canonical order as NFD demands
-    for index, character in enumerate(text):
-        if character.isascii():
-            pieces = character.lower()
-        else:
-            plain = unicodedata.normalize("NFD", character.translate(_PLAIN))
-            pieces = unicodedata.normalize("NFD", plain.casefold())
-        for piece in pieces:
-            order = unicodedata.combining(piece)
+    for index in range(start, end):
+        for piece, order, space in _pieces(text[index]):
             if order:
                 marks.append((order, piece, index))
                 continue
-            _flush(marks, out, origins)
-            if piece.isspace():
+            if marks:
+                _flush(marks, out, origins)
+            if space:
                 if spaced and (not out or out[-1] != " "):
                     out.append(" ")
                     origins.append(index)
@@ -130,13 +145,19 @@ def _fold(text: str, *, spaced: bool) -> tuple[str, list[int]]:
             out.append(piece)
             origins.append(index)
     _flush(marks, out, origins)
-    return "".join(out), origins
+
+
+@lru_cache(maxsize=4096)
+def _pieces(character: str) -> tuple[tuple[str, int, bool], ...]:
+    """What one character becomes: each piece, its combining class, and whether it is white space."""
+    plain = unicodedata.normalize("NFD", character.translate(_PLAIN))
+    folded = unicodedata.normalize("NFD", plain.casefold())
+    return tuple((piece, unicodedata.combining(piece), piece.isspace()) for piece in folded)
 
 
 def _flush(marks: list[tuple[int, str, int]], out: list[str], origins: list[int]) -> None:
-    if marks:
-        marks.sort(key=lambda mark: mark[0])
-        for _, mark, origin in marks:
-            out.append(mark)
-            origins.append(origin)
-        marks.clear()
+    marks.sort(key=lambda mark: mark[0])
+    for _, mark, origin in marks:
+        out.append(mark)
+        origins.append(origin)
+    marks.clear()

@@ -76,7 +76,7 @@ class Placed(NamedTuple):
 def needs_placing(findings: Sequence[Finding], row: DataRow) -> bool:
     """Whether ``place`` would change or check anything; boxes in pictures, the bulk of all findings, need nothing."""
     kinds = _WORDS if row.media_type in (MediaType.IMAGE, MediaType.UNKNOWN, MediaType.VIDEO) else None
-    return bool(findings) if kinds is None else any(type(found) in kinds for found in findings)
+    return bool(findings) if kinds is None else not kinds.isdisjoint(map(type, findings))
 
 
 def needs_source(findings: Sequence[Finding], row: DataRow) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from vertex_model_inference.errors import VmiError
+from vertex_model_inference.labelbox.conversations import rendered
 from vertex_model_inference.labelbox.text_layers import pages_of
 from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.sources import Page, Source
@@ -38,9 +39,11 @@ def sources_of(context: Context, rows: Sequence[DataRow], staged: Mapping[str, S
     found: dict[str, Source | VmiError] = {}
     away: list[DataRow] = []
     for row in rows:
-        text = staged[row.id].text
+        text, messages = staged[row.id].text, staged[row.id].messages
         if row.media_type is MediaType.TEXT and text is not None:
             found[row.id] = Source(text=text)
+        elif messages:
+            found[row.id] = Source(text=rendered(messages), messages=messages)
         elif row.media_type in TEXTUAL and not is_url(row.row_data):
             found[row.id] = _inline(row)
         elif row.media_type in TEXTUAL or row.text_layer:

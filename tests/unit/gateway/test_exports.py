@@ -104,6 +104,41 @@ def test_asset_objects_give_their_url() -> None:
     assert parse_export_row(line(data_row=row), "run").row_data == "https://x/a.pdf"
 
 
+PAPER = {"pdf_url": "https://x/a.pdf", "text_layer_url": "https://x/t.json"}
+OLD_PAPER = {"pdfUrl": "https://x/a.pdf", "textLayerUrl": "https://x/t.json"}
+TALK = {"type": "application/vnd.labelbox.conversational", "version": 1, "messages": []}
+
+
+@pytest.mark.parametrize("media", [{"mime_type": "application/pdf"}, {}])
+@pytest.mark.parametrize("data", [PAPER, OLD_PAPER, json.dumps(PAPER)])
+def test_a_document_has_its_url_and_that_of_its_text_layer(data: Any, media: dict[str, Any]) -> None:
+    row = parse_export_row(line(data_row={"id": "i", "row_data": data}, media_attributes=media), "run")
+    assert (row.row_data, row.text_layer, row.media_type) == (
+        "https://x/a.pdf",
+        "https://x/t.json",
+        MediaType.DOCUMENT,
+    )
+
+
+def test_objects_of_other_kinds() -> None:
+    def parsed(data: Any, mime_type: str | None = None) -> tuple[str, MediaType]:
+        row = {"id": "i", "row_data": data}
+        found = parse_export_row(line(data_row=row, media_attributes={"mime_type": mime_type}), "run")
+        assert found.text_layer is None
+        return found.row_data, found.media_type
+
+    assert parsed({"pdf_url": "https://x/a.pdf"}) == ("https://x/a.pdf", MediaType.DOCUMENT)
+    tiles = {"tileLayerUrl": "https://x/{z}/{x}/{y}.png", "bounds": []}
+    assert parsed(tiles) == ("https://x/{z}/{x}/{y}.png", MediaType.TILED_IMAGE)
+    text, kind = parsed(TALK)
+    assert (json.loads(text), kind) == (TALK, MediaType.CONVERSATION)
+    assert parsed(json.dumps(TALK)) == (json.dumps(TALK), MediaType.CONVERSATION)
+    chat = "application/vnd.labelbox.conversational.model-chat-evaluation"
+    assert parsed(json.dumps(TALK), chat) == (json.dumps(TALK), MediaType.CONVERSATION)
+    assert parsed('{"url": "https://x"}', "text/plain") == ('{"url": "https://x"}', MediaType.TEXT)  # a text about JSON
+    assert parsed("{not JSON") == ("{not JSON", MediaType.UNKNOWN)
+
+
 @pytest.mark.parametrize(
     ("raw", "named"),
     [

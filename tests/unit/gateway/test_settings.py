@@ -10,6 +10,8 @@ import pytest
 
 from vertex_model_inference.errors import SettingsError
 from vertex_model_inference.settings import Settings, is_loopback, load
+from vertex_model_inference.settings_sections import ModelSection
+from vertex_model_inference.settings_sources import MODEL_KEYS
 
 
 def test_environment_beats_dotenv_beats_toml_beats_default(tmp_path: Path) -> None:
@@ -198,3 +200,7 @@ def test_the_rules_of_a_model_reach_its_option(tmp_path: Path) -> None:
     assert section.classes == {"dog": ("cat", "pet"), "cow": "pet"}
     assert (section.thresholds, section.top_k, section.max_annotations) == ({"dog": 0.3}, 3, 10)
     assert (section.nms_iou, section.nms_agnostic, section.min_size_px, section.simplify_px) == (0.5, True, 2, 0)
+
+
+def test_every_key_of_a_model_section_can_be_written() -> None:
+    assert set(MODEL_KEYS) == set(ModelSection.model_fields)

@@ -11,7 +11,7 @@ import pytest
 from vertex_model_inference.errors import DecodeError
 from vertex_model_inference.findings import FoundBox, FoundLabel, FoundText, FoundTrack
 from vertex_model_inference.gemini.decoder import FENCED, GeminiDecoder
-from vertex_model_inference.gemini.times import frame_at, frames_of, seconds_of
+from vertex_model_inference.gemini.times import seconds_of
 from vertex_model_inference.models import GeminiRules
 from vertex_model_inference.ontology import Classification, Ontology, Option, Tool
 from vertex_model_inference.rows import DataRow, MediaType
@@ -185,6 +185,3 @@ def test_times() -> None:
         62, 3600.5, 4.5, 7, None, None, None,
     ]  # fmt: skip
     assert (seconds_of(3), seconds_of(float("inf")), seconds_of(-0.5)) == (3, None, None)
-    assert [frame_at(n / 30, 30) for n in range(1000)] == list(range(1, 1001))
-    assert frames_of(1, 1, 10) == (11, 11)
-    assert frames_of(0.1, 0.3, 30) == (4, 9)
