@@ -124,8 +124,8 @@ def timeline(row: DataRow) -> Timeline:
         raise DecodeError(
             f"Gemini's times for data row {row.id} are in seconds, and the video's frame rate is not known: {error}.",
             code="frame_rate_unknown",
-            hint="Install vertex-model-inference[video], which reads it from the file, or let Labelbox process the data "
-            "row's media attributes, then run again.",
+            hint="Install vertex-model-inference[video], which reads it from the file, or let Labelbox process the "
+            "data row's media attributes, then run again.",
             data_row_id=row.id,
         ) from None
 

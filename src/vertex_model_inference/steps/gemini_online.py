@@ -21,6 +21,7 @@ from vertex_model_inference.steps.gemini_requests import nothing_to_ask, request
 from vertex_model_inference.steps.predict_batch import read_asset
 from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.vertex.gemini import GeminiSession
+from vertex_model_inference.waiting import FAULT, RATE_LIMIT, note
 
 __all__ = ["predict_shard"]
 
@@ -106,11 +107,15 @@ class _Worker:
                 self._limiter.went_well()
                 return Answer(data_row_id=row.id, prediction=msgspec.Raw(reply.predictions[0]))
             if reply.pushed_back:
-                self._limiter.pushed_back()
+                self._limiter.pushed_back(reply.retry_after)
+            elif reply.transient:
+                self._limiter.faltered()
             if not reply.transient or attempt + 1 == _TRIES:
                 break
             wait = reply.retry_after if reply.retry_after is not None else 0.2 * 2**attempt
-            await asyncio.sleep(min(wait, 60.0) * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
+            wait = min(wait, 60.0) * random.uniform(1.0, 1.3)  # noqa: S311  # jitter, never sooner than asked
+            note("model", RATE_LIMIT if reply.pushed_back else FAULT, wait)
+            await asyncio.sleep(wait)
         assert reply is not None
         said = f"HTTP {reply.status}: {reply.message}" if reply.status else reply.message
         code = "model_unavailable" if reply.transient else "model_error"

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 
 from vertex_model_inference.vertex.online import Reply
+from vertex_model_inference.waiting import seconds_of
 
 __all__ = ["Gemini", "GeminiSession"]
 
@@ -123,5 +124,4 @@ class GeminiSession:
 
 def _retry_after(error: Any) -> float | None:
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    wait = str(headers.get("Retry-After", ""))
-    return float(wait) if wait.replace(".", "", 1).isdigit() else None
+    return seconds_of(headers.get("Retry-After"))
