@@ -308,7 +308,9 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
                 f'[models."{name}"] sets both container and predict; a container has no batch or online. Remove one.'
             )
         if section.gemini and not section.hide and not settings.project:
-            found.append(f'[models."{name}"] is Gemini, which is asked in a project, and none is set. Set VMI_PROJECT.')
+            found.append(
+                f'[models."{name}"] is Gemini, which is asked in a project, and none is set. Set GOOGLE_CLOUD_PROJECT.'
+            )
         if section.nms_agnostic and section.nms_iou is None:
             found.append(f'[models."{name}"] sets nms_agnostic without nms_iou. Set nms_iou, e.g. to 0.5.')
         rules = section.delivery().over(settings.delivery)

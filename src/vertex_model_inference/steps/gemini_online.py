@@ -47,7 +47,7 @@ def predict_shard(context: Context, shard: int) -> tuple[int, int]:
 
 async def _predict(context: Context, shard: int) -> tuple[int, int]:
     if context.gemini is None or not context.settings.project:
-        raise VertexError("Gemini is asked in a project, and none is set.", hint="Set VMI_PROJECT.")
+        raise VertexError("Gemini is asked in a project, and none is set.", hint="Set GOOGLE_CLOUD_PROJECT.")
     rows = {row.id: row for row in read_rows(context, shard)}
     staged = read_structs(context, context.files.shard("staged", shard), Staged)
     requests = requests_of(context)

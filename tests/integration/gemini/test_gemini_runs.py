@@ -202,7 +202,7 @@ def test_output_that_lacks_doubles_and_contradicts(lab: Lab, tmp_path: Path) -> 
     assert sum(status == "predicted" for status in done.statuses().values()) == 9
 
 
-def test_long_texts_go_as_files_and_conversations_by_message(lab: Lab, tmp_path: Path) -> None:
+def test_long_texts_go_as_files(lab: Lab, tmp_path: Path) -> None:
     long = "Angela Merkel was there. " + "And so on. " * 400
     named = keys("long", "short")
     tools = [{"tool": "named-entity", "name": "Person", "color": "#ff0000", "classifications": []}]
@@ -225,3 +225,65 @@ def test_rows_that_nothing_is_asked_about(lab: Lab, tmp_path: Path) -> None:
     for mode in MODES:
         done = lab.perform(scene, "Ask Gemini", tmp_path, toml(mode))
         assert done.fate(named["text"]) == ("skipped", "predict", "nothing_to_ask")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_conversations_by_message(lab: Lab, tmp_path: Path, mode: str) -> None:
+    messages = [
+        ("m1", "Ann", "I met Barack Obama."),
+        ("m2", "Bob", "A football match?"),
+        ("m3", "Ann", "Barack Obama!"),
+    ]
+    conversation = {
+        "type": "application/vnd.labelbox.conversational",
+        "version": 1,
+        "messages": [
+            {
+                "messageId": id_,
+                "timestampUsec": str(n),
+                "content": text,
+                "user": {"userId": name, "name": name},
+                "align": "left",
+                "canLabel": True,
+            }
+            for n, (id_, name, text) in enumerate(messages)
+        ],
+    }
+    named = keys("talk")
+    topic = {**radio("topic", "football", "politics"), "scope": "index"}
+    scene = lab.scene(
+        {named["talk"]: {"row_data": conversation}},
+        tools=[{"tool": "named-entity", "name": "Person", "color": "#ff0000", "classifications": []}],
+        classifications=[topic],
+        media_type=lb.MediaType.Conversational,
+    )
+    done = lab.perform(scene, "Ask Gemini", tmp_path, toml(mode))
+    assert done.statuses() == {named["talk"]: "predicted"}, done.outcomes
+    found = scene.predictions()[named["talk"]]
+    people = [item["conversational_location"] for item in found if item["name"] == "Person"]
+    assert sorted((each["message_id"], each["location"]["start"]) for each in people) == [("m1", 6), ("m3", 0)]
+    topics = {
+        item["message_id"]: item["conversational_radio_answer"]["name"] for item in found if item["name"] == "topic"
+    }
+    assert set(topics) == {"m1", "m2", "m3"}
+    assert topics["m2"] == "football"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_boxes_on_the_pages_of_a_document(lab: Lab, tmp_path: Path, mode: str) -> None:
+    top, below = (Image.fromarray(part).convert("RGB") for part in (data.page()[:80], data.page()[80:191]))
+    out = io.BytesIO()
+    top.save(out, "PDF", save_all=True, append_images=[below], resolution=72)
+    named = keys("pages")
+    tool = {"tool": "rectangle", "name": "line", "color": "#ff0000", "classifications": []}
+    uri = hosted(lab, "pages.pdf", out.getvalue())
+    scene = lab.scene({named["pages"]: uri}, tools=[tool], media_type=lb.MediaType.Document)
+    done = lab.perform(scene, "Ask Gemini", tmp_path, toml(mode))
+    assert done.statuses() == {named["pages"]: "predicted"}, done.outcomes
+    found = scene.predictions()[named["pages"]]
+    assert {item["page_number"] for item in found} == {1, 2}
+    for item in found:
+        box = item["bounding_box"]
+        high = top.height if item["page_number"] == 1 else below.height
+        assert 0 <= box["left"] < box["left"] + box["width"] <= top.width + 0.5
+        assert 0 <= box["top"] < box["top"] + box["height"] <= high + 0.5

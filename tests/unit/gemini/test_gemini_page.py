@@ -23,7 +23,7 @@ def test_the_section_makes_an_option(tmp_path: Path) -> None:
     (tmp_path / "vmi.toml").write_text(
         _code("toml").replace("# temp", "temp").replace("# max", "max").replace("# thi", "thi")
     )
-    settings = load({"VMI_PROJECT": "sandbox", "VMI_BUCKET": "vmi-sandbox"}, tmp_path)
+    settings = load({"GOOGLE_CLOUD_PROJECT": "sandbox", "VMI_BUCKET": "vmi-sandbox"}, tmp_path)
     (option,) = build_options(None, settings.models).available
     assert (option.name, option.predictor, option.rules.unmapped) == ("Gemini", "batch", "report")
     assert option.gemini is not None

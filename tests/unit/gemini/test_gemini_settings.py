@@ -43,12 +43,12 @@ def test_renamed_and_hidden() -> None:
         ('gemini = "gemini-2.5-pro"\ncontainer = "http://127.0.0.1:1/p"', "gemini and container do not go together"),
         ('gemini = "gemini-2.5-pro"\nconfidence = "sure"', "'asked', 'logprobs' or 'none'"),
         ('gemini = "gemini-2.5-pro"\ntemperature = 3', "less than or equal to 2"),
-        ('gemini = "gemini-2.5-pro"', "Set VMI_PROJECT"),
+        ('gemini = "gemini-2.5-pro"', "Set GOOGLE_CLOUD_PROJECT"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, lines: str, said: str) -> None:
     (tmp_path / "vmi.toml").write_text(f'[models."Ask"]\n{lines}\n')
-    environ = {} if said == "Set VMI_PROJECT" else {"VMI_PROJECT": "p"}
+    environ = {} if said == "Set GOOGLE_CLOUD_PROJECT" else {"GOOGLE_CLOUD_PROJECT": "p"}
     with pytest.raises(SettingsError) as caught:
         load(environ, tmp_path)
     assert said in str(caught.value)
