@@ -171,6 +171,8 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).
         rules: How findings become annotations.
         mapping: Where things stand in its answers, for the decoder ``mapping``.
+        exif: ``"ignored"``: the model measures pictures as they are stored, as Labelbox does; ``"applied"``: it turns
+            them first as their EXIF orientation says, so that what it finds must be turned back.
     """
 
     name: str
@@ -187,3 +189,4 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     batch_size: int = 0
     rules: MatchRules = MatchRules()
     mapping: MappingRules | None = None
+    exif: str = "ignored"

@@ -140,6 +140,8 @@ def _length(found: FoundEntity, about: About) -> int | None:
     if source is not None and source.text is not None:
         return len(source.text)
     row = about.row
+    if row.text_length is not None:
+        return row.text_length
     return len(row.row_data) if row.media_type is MediaType.TEXT and not is_url(row.row_data) else None
 
 
