@@ -30,7 +30,11 @@ from vertex_model_inference.steps.readable import FILES, audio_type, unreadable
 from vertex_model_inference.steps.reading import Reader
 from vertex_model_inference.steps.sources import TEXT_BYTES, read_text_layer
 from vertex_model_inference.steps.texts import TEXTUAL, source_of_text
+from vertex_model_inference.steps.video_files import AUTOML_VIDEOS, VideoHeader, video_header
+from vertex_model_inference.steps.video_staging import staged_video
 from vertex_model_inference.storage.index import Copy, source_key
+from vertex_model_inference.storage.ranged import RangedFile
+from vertex_model_inference.storage.store import Store
 
 __all__ = ["AssetsDone", "stage_shard"]
 
@@ -41,6 +45,8 @@ _AUTOML_IMAGES = frozenset(
 _ASSETS = "assets"
 _AT_ONCE = 96
 """Rows under way: more than the limiter's slots, so that none is ever free; bounds the assets held in memory."""
+_LOOKS = 4
+"""Videos whose headers are read at the same time: each takes a thread, and a few megabytes for its table of frames."""
 T = TypeVar("T")
 
 
@@ -102,6 +108,7 @@ class _Stager:
         self._limiter = limiter
         self._known = known
         self._sources = sources
+        self._looks = asyncio.Semaphore(_LOOKS)
         self._templates: dict[MediaType, Template] = {}
         self.fresh: dict[str, Copy] = {}
         self.copied = 0
@@ -144,6 +151,8 @@ class _Stager:
             return await self._text(row, template)
         if row.media_type in FILES:
             return await self._file(row, template)
+        if row.media_type is MediaType.VIDEO:
+            return await self._video(row, template)
         if row.media_type is MediaType.TILED_IMAGE:
             return self._tiles(row, template)
         return await self._image(row, template)
@@ -226,6 +235,39 @@ class _Stager:
             )
         return Staged(data_row_id=row.id, mime_type=row.mime_type)
 
+    async def _video(self, row: DataRow, template: Template) -> Staged:
+        """A video: where it is when the model can read it there, however large; only its header is read."""
+        url = row.row_data
+        if not is_url(url):
+            raise AssetError("The row has no URL of a video.", code="asset_url")
+        name = f"data row {row.id}"
+        known = self._known.get(self._sources[row.id])
+        if url.startswith("gs://") and await self._near(url):
+            uri, size, header = url, *await self._look(row, *self._context.buckets.of(url))
+        elif not template.needs_uri and not template.needs_bytes:
+            return Staged(data_row_id=row.id, mime_type=row.mime_type)
+        elif known is not None:
+            uri = self._context.store.uri(known.path)
+            size, header = await self._look(row, self._context.store, known.path)
+            self.reused += 1
+        else:
+            data = await self._reader.read(url, int(self._context.settings.max_asset_mb * 1_000_000))
+            header = await asyncio.to_thread(video_header, data, name)
+            self._accept(row, header.mime_type, AUTOML_VIDEOS)
+            size, uri = len(data), (await self._copy(row, data, header.mime_type)).uri or ""
+        self._accept(row, header.mime_type, AUTOML_VIDEOS)
+        return await staged_video(self._context, row, header, uri, size)
+
+    async def _look(self, row: DataRow, store: Store, path: str) -> tuple[int, VideoHeader]:
+        """Size in bytes and header of a video in storage."""
+
+        def look() -> tuple[int, VideoHeader]:
+            file = RangedFile(store, path)
+            return file.size, video_header(file, f"data row {row.id}")
+
+        async with self._looks:
+            return await self._head(row, asyncio.to_thread(look))
+
     async def _near(self, url: str) -> bool:
         """Whether the model's region can read the object's bucket."""
         option = self._context.spec.option
@@ -275,11 +317,12 @@ class _Stager:
         self._accept(row, header.mime_type)
         return _staged(row, row.row_data, Copy("", header.mime_type, size, *header[1:]))
 
-    def _accept(self, row: DataRow, mime_type: str) -> None:
+    def _accept(self, row: DataRow, mime_type: str, taken: frozenset[str] = _AUTOML_IMAGES) -> None:
         model = self._context.spec.option.model
-        if model is not None and model.automl and mime_type not in _AUTOML_IMAGES:
-            kinds = ", ".join(sorted(kind.removeprefix("image/") for kind in _AUTOML_IMAGES))
-            self._skip(row, "unsupported_type", f"The picture is {mime_type}; the model takes {kinds}.")
+        if model is not None and model.automl and mime_type not in taken:
+            kinds = ", ".join(sorted(kind.partition("/")[2] for kind in taken))
+            what = "video" if taken is AUTOML_VIDEOS else "picture"
+            self._skip(row, "unsupported_type", f"The {what} is {mime_type}; the model takes {kinds}.")
 
     async def _copy(
         self,
