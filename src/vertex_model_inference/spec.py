@@ -18,6 +18,8 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         decoded/00000.jsonl       Decoded a line: how many annotations of the row are in the file above
         ended/<step>-00000.jsonl  Outcome a line: rows of the shard that ended at that step
         outcomes/00000.jsonl      Outcome a line: exactly one for each row of the shard
+        refused.json              why Labelbox takes no predictions into the model run, where it does not
+        batches/00000.json        the project's batch that rows of shards were put into, for the destination project
         verdict.json              how the run ended, written before Labelbox is told
 """
 
@@ -28,7 +30,7 @@ import re
 
 import msgspec
 
-from vertex_model_inference.models import ModelOption
+from vertex_model_inference.models import DeliveryRules, ModelOption
 from vertex_model_inference.sources import Message
 
 __all__ = ["ARTIFACTS_VERSION", "Answer", "Decoded", "Files", "RunSpec", "Staged", "run_id_of"]
@@ -47,6 +49,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         model_id: Labelbox's model, as the webhook named it, if it did.
         shard_rows: Data rows in a shard. ``job_rows``: in a batch job. Frozen, since a run that is carried on after a
             restart must cut its export as it began to.
+        delivery: Where predictions go, and the canary, as the model's option and the settings had it.
         artifacts_version: Of the files below.
     """
 
@@ -57,6 +60,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str | None = None
     shard_rows: int = 1000
     job_rows: int = 50_000
+    delivery: DeliveryRules = DeliveryRules(destinations=("model-run",), canary_rows=0, canary_empty="stop")
     artifacts_version: int = ARTIFACTS_VERSION
 
 
@@ -139,6 +143,8 @@ class Files:
         self.status = f"{self.folder}/status.json"
         self.ontology = f"{self.folder}/ontology.json"
         self.verdict = f"{self.folder}/verdict.json"
+        self.refused = f"{self.folder}/refused.json"
+        self.predictions_folder = f"{self.folder}/predictions"
         self.outcomes_folder = f"{self.folder}/outcomes"
 
     def shard(self, kind: str, shard: int, suffix: str = "jsonl") -> str:
