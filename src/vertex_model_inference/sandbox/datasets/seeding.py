@@ -156,7 +156,10 @@ class _Seeder:
         if not self._exist(record):
             self.tell("What was seeded before has been deleted; starting over.")
             record = SeedRecord()
-        media_type = LabelboxMediaType.Image if self.material.media_type is MediaType.IMAGE else LabelboxMediaType.Text
+        media_type = {
+            MediaType.IMAGE: LabelboxMediaType.Image,
+            MediaType.VIDEO: LabelboxMediaType.Video,
+        }.get(self.material.media_type, LabelboxMediaType.Text)
         # Kept one by one: an interrupted seeding leaves nothing behind that the next would make again.
         if not record.ontology_id:
             ontology = self.client.create_ontology(name, self.material.ontology(), media_type=media_type)

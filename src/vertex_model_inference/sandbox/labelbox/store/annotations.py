@@ -60,6 +60,7 @@ class Annotations:
             "SELECT d.id, d.global_key, d.media_type, d.text_length,"  # noqa: S608  # names are the constants above
             " json_extract(d.media_attributes, '$.width') AS width,"
             " json_extract(d.media_attributes, '$.height') AS height,"
+            " json_extract(d.media_attributes, '$.frame_count') AS frame_count,"
             f" EXISTS(SELECT 1 FROM {table} m WHERE m.{column} = ? AND m.data_row_id = d.id) AS member"
             " FROM data_rows d WHERE d.{} IN (SELECT value FROM json_each(?))"
         )
@@ -75,6 +76,7 @@ class Annotations:
                     width=row["width"],
                     height=row["height"],
                     text_length=row["text_length"],
+                    frame_count=row["frame_count"],
                 )
         return found
 
