@@ -190,7 +190,7 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         decoder: Name of the decoder; None: chosen by the model's metadata, then by its first answers.
         class_names: Names of the classes where the model answers numbers.
         instance: Template of an instance: field -> text with ``{uri}``, ``{b64}``, ``{text}``, ``{mime_type}``,
-            ``{url}``, ``{key}``; nested by dots (``image.b64``). Empty: the default of the model's kind.
+            ``{url}``, ``{key}``, ``{messages}``; nested by dots (``image.b64``). Empty: the default of the kind.
         parameters: Sent along with each request (``modelParameters``).
         machine_type: Of batch jobs of custom models.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).

@@ -151,9 +151,9 @@ def parse_export_row(line: bytes, model_run_id: str) -> DataRow:
         width=_pixels(media.width),
         height=_pixels(media.height),
         split=_split(row.experiments, model_run_id),
+        text_layer=text_layer,
         frame_rate=_rate(media.frame_rate),
         frame_count=_pixels(media.frame_count),
-        text_layer=text_layer,
     )
 
 

@@ -2,13 +2,13 @@
 
 A ``gs://`` asset in a bucket that the model's region can read stays where it is. Anything else is copied once, under
 the hash of its content, and remembered: neither a second run nor a second row with the same picture copies again.
-Pictures are never decoded; their header is read for type and size.
+Pictures are never decoded; their header is read for type and size. Bytes are streamed: what one shard holds of them in
+memory and in files is bounded (``fetch.Room``), however many rows are under way and however large they are.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, NoReturn, TypeVar
 
@@ -21,7 +21,7 @@ from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.spec import Staged
 from vertex_model_inference.steps.context import Context, failed, read_rows, skipped, write_structs
-from vertex_model_inference.steps.fetch import Fetcher
+from vertex_model_inference.steps.fetch import Fetcher, Room
 from vertex_model_inference.steps.instances import Template, template_of
 from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header, is_url
 from vertex_model_inference.steps.pages import page_sizes, page_texts
@@ -29,11 +29,11 @@ from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.steps.readable import FILES, audio_type, unreadable
 from vertex_model_inference.steps.reading import Reader
 from vertex_model_inference.steps.sources import TEXT_BYTES, read_text_layer
+from vertex_model_inference.steps.spool import Spooled
 from vertex_model_inference.steps.texts import TEXTUAL, source_of_text
 from vertex_model_inference.steps.video_files import AUTOML_VIDEOS, VideoHeader, video_header
-from vertex_model_inference.steps.video_staging import staged_video
+from vertex_model_inference.steps.video_staging import look, staged_video
 from vertex_model_inference.storage.index import Copy, source_key
-from vertex_model_inference.storage.ranged import RangedFile
 from vertex_model_inference.storage.store import Store
 
 __all__ = ["AssetsDone", "stage_shard"]
@@ -44,7 +44,11 @@ _AUTOML_IMAGES = frozenset(
 )
 _ASSETS = "assets"
 _AT_ONCE = 96
-"""Rows under way: more than the limiter's slots, so that none is ever free; bounds the assets held in memory."""
+"""Rows under way: more than the limiter's slots, so that none is ever free."""
+_SMALL_AT_ONCE, _LARGE_AT_ONCE = 64, 2
+"""Assets that are sent to storage at once: small ones whole, and large ones in parts, some in memory."""
+_FILES_AT_ONCE = 3
+"""Documents and sounds that are read whole at once: each may be as large as any asset."""
 _LOOKS = 4
 """Videos whose headers are read at the same time: each takes a thread, and a few megabytes for its table of frames."""
 T = TypeVar("T")
@@ -76,16 +80,18 @@ def stage_shard(context: Context, shard: int) -> AssetsDone:
 
 async def _stage(context: Context, shard: int) -> AssetsDone:
     rows = read_rows(context, shard)
-    limiter = Limiter(start=32, ceiling=64)
+    limiter = Limiter(start=32, ceiling=64, service="assets")
     settings = context.settings
     sources = {row.id: source_key(row.id, row.row_data) for row in rows if is_url(row.row_data)}
     known = context.index.find(sources.values())
+    room = Room(settings.data_dir.absolute() / "tmp")
     async with Fetcher(
         limiter,
         max_bytes=int(settings.max_asset_mb * 1_000_000),
+        room=room,
         allowed_hosts=settings.asset_hosts,
     ) as fetcher:
-        stager = _Stager(context, fetcher, limiter, known, sources)
+        stager = _Stager(context, fetcher, limiter, room, known, sources)
         results = await stager.all(rows)
     if stager.fresh:
         context.index.add(stager.fresh)
@@ -100,12 +106,22 @@ class _Stager:
     """Stages the rows of one shard."""
 
     def __init__(
-        self, context: Context, fetcher: Fetcher, limiter: Limiter, known: dict[str, Copy], sources: dict[str, str]
+        self,
+        context: Context,
+        fetcher: Fetcher,
+        limiter: Limiter,
+        room: Room,
+        known: dict[str, Copy],
+        sources: dict[str, str],
     ) -> None:
         self._context = context
         self._fetcher = fetcher
         self._reader = Reader(context.buckets, fetcher, limiter)
         self._limiter = limiter
+        self._room = room
+        # Apart from the limiter's slots: who holds bytes must not wait for one who waits for room for bytes.
+        self._small, self._large = asyncio.Semaphore(_SMALL_AT_ONCE), asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._files = asyncio.Semaphore(_FILES_AT_ONCE)
         self._known = known
         self._sources = sources
         self._looks = asyncio.Semaphore(_LOOKS)
@@ -150,7 +166,8 @@ class _Stager:
         if row.media_type in TEXTUAL:
             return await self._text(row, template)
         if row.media_type in FILES:
-            return await self._file(row, template)
+            async with self._files:
+                return await self._file(row, template)
         if row.media_type is MediaType.VIDEO:
             return await self._video(row, template)
         if row.media_type is MediaType.TILED_IMAGE:
@@ -240,7 +257,6 @@ class _Stager:
         url = row.row_data
         if not is_url(url):
             raise AssetError("The row has no URL of a video.", code="asset_url")
-        name = f"data row {row.id}"
         known = self._known.get(self._sources[row.id])
         if url.startswith("gs://") and await self._near(url):
             uri, size, header = url, *await self._look(row, *self._context.buckets.of(url))
@@ -251,22 +267,17 @@ class _Stager:
             size, header = await self._look(row, self._context.store, known.path)
             self.reused += 1
         else:
-            data = await self._reader.read(url, int(self._context.settings.max_asset_mb * 1_000_000))
-            header = await asyncio.to_thread(video_header, data, name)
-            self._accept(row, header.mime_type, AUTOML_VIDEOS)
-            size, uri = len(data), (await self._copy(row, data, header.mime_type)).uri or ""
+            with await (self._read(row) if url.startswith("gs://") else self._fetcher.fetch(url)) as asset:
+                source = asset.data if asset.in_memory else asset.file()
+                header = await asyncio.to_thread(video_header, source, f"data row {row.id}")
+                self._accept(row, header.mime_type, AUTOML_VIDEOS)
+                size, uri = asset.size, (await self._copy(row, asset, header.mime_type)).uri or ""
         self._accept(row, header.mime_type, AUTOML_VIDEOS)
         return await staged_video(self._context, row, header, uri, size)
 
     async def _look(self, row: DataRow, store: Store, path: str) -> tuple[int, VideoHeader]:
-        """Size in bytes and header of a video in storage."""
-
-        def look() -> tuple[int, VideoHeader]:
-            file = RangedFile(store, path)
-            return file.size, video_header(file, f"data row {row.id}")
-
         async with self._looks:
-            return await self._head(row, asyncio.to_thread(look))
+            return await self._head(row, asyncio.to_thread(look, store, path, f"data row {row.id}"))
 
     async def _near(self, url: str) -> bool:
         """Whether the model's region can read the object's bucket."""
@@ -291,14 +302,27 @@ class _Stager:
             self._accept(row, known.mime_type)
             self.reused += 1
             return _staged(row, self._context.store.uri(known.path), known)
-        if url.startswith("gs://"):
-            store, path = self._context.buckets.of(url)
-            data = await self._head(row, store.aget(path))
-        else:
-            data = (await self._fetcher.fetch(url)).data
-        header = image_header(data, whole=True, name=f"data row {row.id}")
-        self._accept(row, header.mime_type)
-        return await self._copy(row, data, header.mime_type, header.width, header.height, header.orientation)
+        with await (self._read(row) if url.startswith("gs://") else self._fetcher.fetch(url)) as asset:
+            source = asset.data if asset.in_memory else asset.file()
+            header = image_header(source, whole=True, name=f"data row {row.id}", claimed=asset.content_type)
+            self._accept(row, header.mime_type)
+            return await self._copy(row, asset, header.mime_type, header.width, header.height, header.orientation)
+
+    async def _read(self, row: DataRow) -> Spooled:
+        """The row's ``gs://`` object, from a bucket that the model's region cannot read."""
+        store, path = self._context.buckets.of(row.row_data)
+        async with self._limiter.slot():
+            size, chunks = await self._head(row, store.astream(path), slot=False)
+            self._check_size(size)
+            stay = await self._room.enter(size)
+            try:
+                async for chunk in chunks:
+                    await stay.add(chunk, size)
+                return stay.spool.done(on_close=stay.leave)
+            except BaseException:
+                stay.spool.drop()
+                stay.leave()
+                raise
 
     async def _in_place(self, row: DataRow) -> Staged | None:
         """The row's own ``gs://`` object, when the model's region can read it."""
@@ -306,6 +330,12 @@ class _Stager:
         if not await self._near(row.row_data):
             return None
         head, size = await self._head(row, store.ahead(path, HEADER_BYTES))
+        self._check_size(size)
+        header = image_header(head, whole=size <= len(head), name=f"data row {row.id}")
+        self._accept(row, header.mime_type)
+        return _staged(row, row.row_data, Copy("", header.mime_type, size, *header[1:]))
+
+    def _check_size(self, size: int) -> None:
         limit = self._context.settings.max_asset_mb
         if size > limit * 1_000_000:
             raise AssetError(
@@ -313,9 +343,6 @@ class _Stager:
                 code="asset_too_large",
                 hint="Raise VMI_MAX_ASSET_MB if the model can take it.",
             )
-        header = image_header(head, whole=size <= len(head), name=f"data row {row.id}")
-        self._accept(row, header.mime_type)
-        return _staged(row, row.row_data, Copy("", header.mime_type, size, *header[1:]))
 
     def _accept(self, row: DataRow, mime_type: str, taken: frozenset[str] = _AUTOML_IMAGES) -> None:
         model = self._context.spec.option.model
@@ -327,27 +354,35 @@ class _Stager:
     async def _copy(
         self,
         row: DataRow,
-        data: bytes,
+        asset: Spooled | bytes,
         mime: str,
         width: int | None = None,
         height: int | None = None,
         orientation: int | None = None,
     ) -> Staged:
-        digest = hashlib.sha256(data).hexdigest()
-        path = f"{_ASSETS}/{digest[:2]}/{digest}.{extension(mime)}"
-        async with self._limiter.slot():
-            written = await self._context.store.aput_new(path, data)
+        if isinstance(asset, bytes):
+            asset = Spooled.of(asset)
+        path = f"{_ASSETS}/{asset.digest[:2]}/{asset.digest}.{extension(mime)}"
+        store = self._context.store
+        if asset.in_memory:
+            async with self._small:
+                written = await store.aput_new(path, asset.data)
+        else:
+            async with self._large:
+                written = await store.aput_new_file(path, asset.file())
         if written:
             self.copied += 1
         else:
             self.reused += 1
-        copy = Copy(path, mime, len(data), width, height, orientation)
+        copy = Copy(path, mime, asset.size, width, height, orientation)
         if row.id in self._sources:
             self.fresh[self._sources[row.id]] = copy
-        return _staged(row, self._context.store.uri(path), copy)
+        return _staged(row, store.uri(path), copy)
 
-    async def _head(self, row: DataRow, reading: Awaitable[T]) -> T:
+    async def _head(self, row: DataRow, reading: Awaitable[T], *, slot: bool = True) -> T:
         try:
+            if not slot:  # the caller has one
+                return await reading
             async with self._limiter.slot():
                 return await reading
         except NotFoundError:

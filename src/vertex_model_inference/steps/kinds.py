@@ -63,10 +63,10 @@ KINDS = (
     Kind("line", FoundLine, ("line",), line),
     Kind("point", FoundPoint, ("point",), point),
     Kind("entity", FoundEntity, ("named-entity",), entity),
-    Kind("track", FoundTrack, ("rectangle",), track),
-    Kind("video mask", FoundVideoMask, ("raster-segmentation",), video_mask),
     Kind("words", FoundTokens, ("named-entity",), words),
     Kind("quotation", FoundQuote, ("named-entity",), quotation),
+    Kind("track", FoundTrack, ("rectangle",), track),
+    Kind("video mask", FoundVideoMask, ("raster-segmentation",), video_mask),
     Kind("relation", FoundRelation, ("edge",), None),
 )
 

@@ -35,8 +35,8 @@ class Reader:
             AssetError: ``asset_not_found``, ``asset_forbidden``, ``asset_too_large``, or what ``Fetcher.fetch`` raises.
         """
         if not url.startswith("gs://"):
-            data = (await self._fetcher.fetch(url)).data
-            size = len(data)
+            with await self._fetcher.fetch(url, most) as asset:
+                data, size = asset.data, asset.size
         else:
             try:
                 store, path = self._buckets.of(url)

@@ -14,11 +14,24 @@ import msgspec
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Staged
 from vertex_model_inference.steps.context import Context
-from vertex_model_inference.steps.video_files import VideoHeader
+from vertex_model_inference.steps.video_files import VideoHeader, video_header
+from vertex_model_inference.storage.ranged import RangedFile
+from vertex_model_inference.storage.store import Store
 
-__all__ = ["staged_video", "with_real_frames"]
+__all__ = ["look", "staged_video", "with_real_frames"]
 
 _TIMES = msgspec.json.Decoder(tuple[float, ...])
+
+
+def look(store: Store, path: str, name: str) -> tuple[int, VideoHeader]:
+    """Size in bytes and header of a video in storage; blocks while it reads.
+
+    Raises:
+        NotFoundError: No such object.
+        AssetError, StorageError: See ``video_header``.
+    """
+    file = RangedFile(store, path)
+    return file.size, video_header(file, name)
 
 
 async def staged_video(context: Context, row: DataRow, header: VideoHeader, uri: str, size: int) -> Staged:

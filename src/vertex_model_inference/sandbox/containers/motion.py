@@ -1,6 +1,7 @@
 """What moves in videos: ``python -m ...containers.motion``. Classical vision (``movement``), in each family's form.
 
-``ANSWER_FORM`` chooses the family, by default ``automl-object-tracking``. The AutoML forms and parameters are those of
+It answers as AutoML object tracking; below the predict route are the other families in whose forms it answers
+(``FORMS``). The AutoML forms and parameters are those of
 ``google/cloud/aiplatform/v1/schema/predict/{instance,params,prediction}/video_*.proto``; their classes:
 
 * tracking: ``moving``, the confidence of a track is the share of pictures in which it moved
@@ -25,10 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vertex_model_inference.sandbox.containers.classes import class_id
-from vertex_model_inference.sandbox.containers.forms.choice import chosen
 from vertex_model_inference.sandbox.containers.gcs import bytes_of
 from vertex_model_inference.sandbox.containers.movement import Movement, Track, watch
-from vertex_model_inference.sandbox.containers.serve import InstanceError, Parameters, Predict, each, main
+from vertex_model_inference.sandbox.containers.serve import Forms, InstanceError, Parameters, Predict, each, main
 
 __all__ = ["FORMS", "MOVING", "STILL", "Asked", "load", "predictor"]
 
@@ -328,13 +328,9 @@ def predictor(form: Form) -> Predict:
     return predict
 
 
-def load(_: str) -> Predict:
-    """The predict function; there is no artifact.
-
-    Raises:
-        ValueError: ``ANSWER_FORM`` names no form.
-    """
-    return predictor(chosen(FORMS, "automl-object-tracking"))
+def load(_artifact_uri: str) -> Forms:
+    """Make the predict functions; there is no artifact, nothing is trained."""
+    return Forms(predictor(tracking), {name: predictor(form) for name, form in FORMS.items()})
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def instance_error(instance: Any, kind: str) -> str | None:
 
 
 def _segment_error(instance: dict[str, Any]) -> str | None:
-    """What is wrong with a video's time segment: both ends are needed, as seconds with an s; the end may be infinite."""
+    """What is wrong with a video's time segment: both ends are needed, seconds with an s, the end may be endless."""
     start, end = instance.get("timeSegmentStart"), instance.get("timeSegmentEnd")
     for name, value, endless in (("timeSegmentStart", start, ()), ("timeSegmentEnd", end, ("inf", "Infinity"))):
         if not isinstance(value, str) or not (value in endless or _SECONDS.match(value)):
