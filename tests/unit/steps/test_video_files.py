@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from fractions import Fraction
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from tests.videos import video
 
 from vertex_model_inference.errors import AssetError, NotFoundError, StorageError
 from vertex_model_inference.geometry.timeline import Timeline
@@ -21,25 +21,6 @@ from vertex_model_inference.storage.store import open_store
 
 UNEVEN = tuple(accumulate([33, 34, 33, 500, 10, 33, 41] * 20, initial=0))
 EVEN = tuple(40 * n for n in range(100))
-
-
-def made(times_ms: tuple[int, ...], codec: str = "mpeg4", form: str = "mp4", size: tuple[int, int] = (64, 48)) -> bytes:
-    """A video with a frame of noise at each time."""
-    buffer = io.BytesIO()
-    random = np.random.default_rng(0)
-    with av.open(buffer, "w", format=form) as container:
-        stream: Any = container.add_stream(codec, rate=30)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        for time in times_ms:
-            frame = av.VideoFrame.from_ndarray(
-                random.integers(0, 255, (*size[::-1], 3), dtype=np.uint8), format="rgb24"
-            )
-            frame.pts, frame.time_base = time, Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return buffer.getvalue()
 
 
 def seconds(times_ms: tuple[int, ...]) -> tuple[float, ...]:
@@ -58,7 +39,7 @@ def seconds(times_ms: tuple[int, ...]) -> tuple[float, ...]:
     ],
 )
 def test_real_time_stamps_where_the_rate_varies(codec: str, form: str, mime: str) -> None:
-    header = video_header(made(UNEVEN, codec, form), "x")
+    header = video_header(video(UNEVEN, codec, form), "x")
     assert (header.mime_type, header.width, header.height, header.count) == (mime, 64, 48, len(UNEVEN))
     assert header.times == pytest.approx(seconds(UNEVEN))
     assert header.rate == pytest.approx((len(UNEVEN) - 1) / seconds(UNEVEN)[-1])
@@ -68,14 +49,14 @@ def test_real_time_stamps_where_the_rate_varies(codec: str, form: str, mime: str
 
 @pytest.mark.parametrize("form", ["mp4", "mov", "avi", "matroska"])
 def test_a_constant_rate_is_said_in_one_number(form: str) -> None:
-    header = video_header(made(EVEN, form=form), "x")
+    header = video_header(video(EVEN, form=form), "x")
     assert (header.times, header.count) == ((), 100)
     assert header.rate == pytest.approx(25)
 
 
 def test_rounding_is_not_a_varying_rate() -> None:
     rounded = tuple(round(n * 1001 / 30) for n in range(300))  # NTSC in whole milliseconds: 33, 34, 33, ...
-    header = video_header(made(rounded), "x")
+    header = video_header(video(rounded), "x")
     assert (header.times, header.count) == ((), 300)
     assert header.rate == pytest.approx(30000 / 1001, rel=1e-4)
 
@@ -101,7 +82,7 @@ def stored(tmp_path: Path) -> Any:
 
 
 def test_only_the_header_of_a_large_file_is_read(stored: Any) -> None:
-    large = made(tuple(40 * n for n in range(60)), size=(640, 480))
+    large = video(tuple(40 * n for n in range(60)), size=(640, 480))
     padded = large + (8 << 20).to_bytes(4, "big") + b"free" + bytes((8 << 20) - 8)
     file = stored(padded)
     header = video_header(file, "x")
@@ -138,7 +119,7 @@ def test_a_ranged_file_reads_as_a_file_does(stored: Any) -> None:
         (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "asset_corrupt"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "asset_corrupt"),
         (b"\x00\x00\x00\x18ftypisom" + bytes(200), "asset_corrupt"),
-        (made(EVEN)[:3000], "asset_corrupt"),
+        (video(EVEN)[:3000], "asset_corrupt"),
         (b"RIFF\x00\x00\x00\x00AVI " + bytes(200), "asset_corrupt"),
         (b"\x1aE\xdf\xa3" + bytes(200), "asset_corrupt"),
     ],
@@ -164,7 +145,7 @@ def test_sound_alone_is_no_video() -> None:
 
 
 def test_storage_that_fails_is_not_a_damaged_video(stored: Any) -> None:
-    file = stored(made(EVEN) + bytes(3 << 20))
+    file = stored(video(EVEN) + bytes(3 << 20))
 
     class Failing:
         def read(self, count: int = -1) -> bytes:
