@@ -30,7 +30,7 @@ from vertex_model_inference.sandbox.containers.gcs import bytes_of
 from vertex_model_inference.sandbox.containers.movement import Movement, Track, watch
 from vertex_model_inference.sandbox.containers.serve import Forms, InstanceError, Parameters, Predict, each, main
 
-__all__ = ["FORMS", "MOVING", "STILL", "Asked", "load", "predictor"]
+__all__ = ["FORMS", "MOVING", "PIXELS", "STILL", "Asked", "Asking", "actions", "load", "predictor"]
 
 MOVING, STILL, PIXELS = "moving", "still", "moving pixels"
 STARTS, STOPS = "starts moving", "stops moving"
