@@ -7,15 +7,18 @@ from typer.testing import CliRunner
 
 from vertex_model_inference.cli import app
 from vertex_model_inference.errors import NotFoundError, SettingsError
+from vertex_model_inference.sandbox.datasets.catalog import MATERIALS
 from vertex_model_inference.sandbox.datasets.target import Target, defaults
 
 
 def test_the_data_sets_are_listed() -> None:
     done = CliRunner().invoke(app, ["sandbox", "datasets", "--json"])
     assert done.exit_code == 0
-    assert [entry["name"] for entry in json.loads(done.stdout)] == ["digits", "documents", "reviews"]
+    names = [entry["name"] for entry in json.loads(done.stdout)]
+    assert names == list(MATERIALS)
+    assert {"digits", "documents", "reviews", "coins", "entities", "layout", "videos"} <= set(names)
     plain = CliRunner().invoke(app, ["sandbox", "datasets"])
-    assert [line.split()[0] for line in plain.stdout.splitlines()] == ["digits", "documents", "reviews"]
+    assert [line.split()[0] for line in plain.stdout.splitlines()] == names
 
 
 def test_an_unknown_data_set_is_named_with_those_that_exist() -> None:

@@ -29,7 +29,7 @@ _SMALLEST = 0.004  # of the picture's area
 _SAME = 0.25  # overlap (intersection over union) with which a region goes on with a track
 _PATIENCE = 4  # pictures that a track may be unseen before it ends
 _SHORTEST = 4  # pictures that a track must be seen in
-_CUT = 0.7  # correlation of grey-level histograms below which another shot begins
+_CUT = (0.85, 40.0)  # another shot: histograms correlate less, and grey levels differ by more in the mean
 _LIVELY = 0.01  # share of moving pixels at which a picture is as likely moving as still
 MAX_SECONDS = 600.0
 
@@ -149,7 +149,11 @@ def watch(data: bytes, start: float = 0.0, end: float = float("inf")) -> Movemen
             movement = Movement(wide, high)
         movement.looked.append((picture.seconds, picture.frame))
         now = cv2.calcHist([picture.grey], [0], None, [32], [0, 256])
-        cut = histogram is not None and cv2.compareHist(histogram, now, cv2.HISTCMP_CORREL) < _CUT
+        cut = (
+            before is not None
+            and cv2.compareHist(histogram, now, cv2.HISTCMP_CORREL) < _CUT[0]
+            and float(cv2.absdiff(before.grey, picture.grey).mean()) > _CUT[1]
+        )
         histogram = now
         if cut:
             movement.cuts.append(picture.seconds)
