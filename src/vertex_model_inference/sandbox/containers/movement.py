@@ -178,7 +178,10 @@ def _different(before: Grey, now: Grey) -> npt.NDArray[np.uint8]:
     (dx, dy), response = cv2.phaseCorrelate(before.astype(np.float32), now.astype(np.float32), window)
     if response > 0.1 and max(abs(dx), abs(dy)) < 0.1 * max(now.shape):
         moved = np.array([[1, 0, dx], [0, 1, dy]], dtype=np.float32)
-        before = cv2.warpAffine(before, moved, now.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        shifted = cv2.warpAffine(before, moved, now.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        # A large thing that moves alone is not the scene: then the shift makes all else differ.
+        if float(cv2.absdiff(shifted, now).mean()) < float(cv2.absdiff(before, now).mean()):
+            before = shifted
     blurred = [cv2.GaussianBlur(each, (5, 5), 0) for each in (before, now)]
     different = (cv2.absdiff(*blurred) > _DIFFERENT).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
