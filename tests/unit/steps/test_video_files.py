@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,11 @@ def test_an_object_that_is_not_there(tmp_path: Path) -> None:
     store = open_store(str(tmp_path), endpoint=None, token=lambda: ("", None))
     with pytest.raises(NotFoundError):
         RangedFile(store, "none")
+
+
+def test_without_pyav_the_type_alone_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = video(EVEN)
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert video_header(data, "x") == VideoHeader("video/mp4")
+    with pytest.raises(AssetError, match="not a video"):
+        video_header(b"film", "x")
