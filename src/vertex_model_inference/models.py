@@ -107,7 +107,8 @@ class MatchRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             is kept. None: all.
         nms_agnostic: Let boxes of different features take each other away too.
         min_size_px: Boxes, polygons and masks narrower or lower than this many pixels are dropped (and counted).
-        simplify_px: Pixels that the corners of a mask's outline may be off where a polygon is wanted; 0: exact.
+        simplify_px: Pixels that the corners of a mask's outline may be off where a polygon is wanted, and the edges of
+            a track's box in each frame that the model gave, between those that are uploaded; 0: exact.
         max_annotations: Of one feature on one row at most so many, the best; the others are dropped (and counted).
             Labelbox takes 5,000.
     """

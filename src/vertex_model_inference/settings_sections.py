@@ -90,7 +90,7 @@ class ModelSection(BaseModel):
         nms_iou: Of boxes of one feature that overlap by more than this (0..1) only the best is kept.
         nms_agnostic: Boxes of different features take each other away too.
         min_size_px: Boxes, polygons and masks narrower or lower than this many pixels are dropped.
-        simplify_px: Pixels that a mask's outline may be off where the tool is a polygon; 0: exact; default 1.
+        simplify_px: Pixels that polygons of masks and a track's box between key frames may be off; 0: exact; default 1.
         max_annotations: Of one feature on one row at most so many, the best; default 5000, Labelbox's limit.
         instance: Template of an instance (see ``ModelOption.instance``).
         parameters: Sent along with each request.

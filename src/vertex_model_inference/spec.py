@@ -10,6 +10,7 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         rows/00000.jsonl          DataRow a line: the shard as exported
         labels/00000.jsonl        {"data_row_id", "labels"} a line, for rows that have labels
         staged/00000.jsonl        Staged a line: what the model will read for the row
+        frames/<data row id>.json seconds of each frame, of videos whose rate varies
         jobs/00000.instances.jsonl, jobs/00000.json   one batch prediction job for a group of shards
         jobs/00000.output/...     what Vertex wrote
         answers/00000.jsonl       Answer a line: what the model said about the row
@@ -91,6 +92,9 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         messages: Of a conversation, where the model takes them one by one.
         page_sizes: Width and height in points of a document's pages, first page first.
         orientation: Of a picture, as EXIF counts them, 2 to 8; None: it is not turned (1), or not a picture.
+        frame_rate: Of a video, frames per second, as its header says; the mean where it varies.
+        frame_count: Frames of a video, as its header says.
+        frame_times: Where the rate varies: path of the file with the seconds of each frame.
     """
 
     data_row_id: str
@@ -104,6 +108,9 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     messages: tuple[Message, ...] = ()
     page_sizes: tuple[tuple[float, float], ...] = ()
     orientation: int | None = None
+    frame_rate: float | None = None
+    frame_count: int | None = None
+    frame_times: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -226,8 +226,7 @@ def sound(finding: Finding, row: DataRow) -> bool:
             assert shown, finding
             assert shown == sorted(set(shown)), shown
             assert 1 <= shown[0] <= shown[-1] <= most, shown
-            assert all(decode(mask.counts, finding.width, finding.height).any() for mask in finding.frames)
-            points = ((finding.width, finding.height),)
+            return all(decode(mask.counts, finding.width, finding.height).any() for mask in finding.frames)
         case FoundEntity():
             return 0 <= finding.start <= finding.end
         case _:

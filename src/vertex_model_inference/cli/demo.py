@@ -31,7 +31,7 @@ _MENU_S = 60.0
 
 
 def demo(
-    name: str = typer.Argument("digits", help="digits, documents, reviews, coins, entities, layout or pages."),
+    name: str = typer.Argument("digits", help="digits, documents, reviews, coins, entities, layout, pages or videos."),
     rows: int | None = typer.Option(None, min=1, help="Fewer data rows than the data set has."),
     keep: bool = typer.Option(False, "--keep", help="Leave everything running afterwards, to look at, until Ctrl-C."),
     port_base: int | None = typer.Option(None, help="Ports of the sandbox; free ones by default, 8700 with --keep."),

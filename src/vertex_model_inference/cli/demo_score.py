@@ -165,7 +165,12 @@ def _export(environment: dict[str, str], model_run_id: str) -> Iterator[dict[str
 
 def _items(entry: dict[str, Any]) -> list[dict[str, Any]]:
     annotations = entry["annotations"]
-    return [*annotations.get("objects", ()), *annotations.get("classifications", ())]
+    found = [*annotations.get("objects", ()), *annotations.get("classifications", ())]
+    by_frame: dict[str, dict[str, Any]] = {}  # of videos: each thing once, as in the first frame that has it
+    for frame in annotations.get("frames", {}).values():
+        for item in (*frame["objects"].values(), *frame["classifications"]):
+            by_frame.setdefault(item["feature_id"], item)
+    return [*found, *by_frame.values()]
 
 
 def _confidence(item: dict[str, Any]) -> float | None:

@@ -158,6 +158,8 @@ def _seconds(value: Time) -> float | None:
     if isinstance(value, Duration):
         whole = _seconds(value.seconds)
         return None if whole is None else whole + value.nanos / 1e9
+    if isinstance(value, int) and abs(value) > _LONGEST_S:  # JSON has whole numbers that no float can hold
+        return _LONGEST_S * 10 if value > 0 else -1.0
     if isinstance(value, str):
         text = value.strip().removesuffix("s")
         if text.lower() in ("inf", "infinity"):

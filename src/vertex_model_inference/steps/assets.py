@@ -27,6 +27,8 @@ from vertex_model_inference.steps.reading import Reader
 from vertex_model_inference.steps.spool import Spooled
 from vertex_model_inference.steps.staging import stage_file, stage_text, stage_tiles
 from vertex_model_inference.steps.texts import TEXTUAL
+from vertex_model_inference.steps.video_files import AUTOML_VIDEOS, GEMINI_VIDEOS, VideoHeader, video_header
+from vertex_model_inference.steps.video_staging import look, staged_video
 from vertex_model_inference.storage.index import Copy, source_key
 from vertex_model_inference.storage.store import Store
 
@@ -43,6 +45,8 @@ _AT_ONCE = 96
 """Rows under way: more than the limiter's slots, so that none is ever free."""
 _SMALL_AT_ONCE, _LARGE_AT_ONCE = 64, 2
 """Assets that are sent to storage at once: small ones whole, and large ones in parts, some in memory."""
+_LOOKS = 4
+"""Videos whose headers are read at the same time: each takes a thread, and a few megabytes for its table of frames."""
 T = TypeVar("T")
 
 
@@ -115,6 +119,7 @@ class _Stager:
         self._small, self._large = asyncio.Semaphore(_SMALL_AT_ONCE), asyncio.Semaphore(_LARGE_AT_ONCE)
         self._known = known
         self._sources = sources
+        self._looks = asyncio.Semaphore(_LOOKS)
         self._templates: dict[MediaType, Template] = {}
         self.fresh: dict[str, Copy] = {}
         self.copied = 0
@@ -157,12 +162,41 @@ class _Stager:
             return await stage_text(self, row, template)
         if row.media_type in FILES:
             return await stage_file(self, row, template)
+        if row.media_type is MediaType.VIDEO:
+            return await self._video(row, template)
         if row.media_type is MediaType.TILED_IMAGE:
             return stage_tiles(self, row, template)
         return await self._image(row, template)
 
     def skip(self, row: DataRow, code: str, message: str) -> NoReturn:
         raise _Ended(skipped(row.id, row.global_key, "assets", code, message))
+
+    async def _video(self, row: DataRow, template: Template) -> Staged:
+        """A video: where it is when the model can read it there, however large; only its header is read."""
+        url = row.row_data
+        if not is_url(url):
+            raise AssetError("The row has no URL of a video.", code="asset_url")
+        known = self.known(row)
+        if url.startswith("gs://") and await self.near(url):
+            uri, size, header = url, *await self._look(row, *self.context.buckets.of(url))
+        elif not template.needs_uri and not template.needs_bytes:
+            return Staged(data_row_id=row.id, mime_type=row.mime_type)
+        elif known is not None:
+            uri = self.context.store.uri(known.path)
+            size, header = await self._look(row, self.context.store, known.path)
+            self.reused += 1
+        else:
+            with await self.opened(row) as asset:
+                source = asset.data if asset.in_memory else asset.file()
+                header = await asyncio.to_thread(video_header, source, f"data row {row.id}")
+                self._accept(row, header.mime_type, video=True)
+                size, uri = asset.size, (await self.copy(row, asset, header.mime_type)).uri or ""
+        self._accept(row, header.mime_type, video=True)
+        return await staged_video(self.context, row, header, uri, size)
+
+    async def _look(self, row: DataRow, store: Store, path: str) -> tuple[int, VideoHeader]:
+        async with self._looks:
+            return await self._head(row, asyncio.to_thread(look, store, path, f"data row {row.id}"))
 
     async def near(self, url: str) -> bool:
         """Whether the model's region can read the ``gs://`` object's bucket."""
@@ -245,14 +279,17 @@ class _Stager:
                 hint="Raise VMI_MAX_ASSET_MB if the model can take it.",
             )
 
-    def _accept(self, row: DataRow, mime_type: str) -> None:
-        model = self.context.spec.option.model
-        takes = _AUTOML_IMAGES if model is not None and model.automl else None
-        if self.context.spec.option.gemini is not None:
-            takes = _GEMINI_IMAGES
+    def _accept(self, row: DataRow, mime_type: str, *, video: bool = False) -> None:
+        option = self.context.spec.option
+        takes = None
+        if option.gemini is not None:
+            takes = GEMINI_VIDEOS if video else _GEMINI_IMAGES
+        elif option.model is not None and option.model.automl:
+            takes = AUTOML_VIDEOS if video else _AUTOML_IMAGES
         if takes is not None and mime_type not in takes:
-            kinds = ", ".join(sorted(kind.removeprefix("image/") for kind in takes))
-            self.skip(row, "unsupported_type", f"The picture is {mime_type}; the model takes {kinds}.")
+            kinds = ", ".join(sorted(kind.partition("/")[2] for kind in takes))
+            what = "video" if video else "picture"
+            self.skip(row, "unsupported_type", f"The {what} is {mime_type}; the model takes {kinds}.")
 
     async def copy(
         self,

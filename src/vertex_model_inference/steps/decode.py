@@ -30,6 +30,7 @@ from vertex_model_inference.steps.match import Matcher
 from vertex_model_inference.steps.place import Placed, needs_placing, needs_source, place
 from vertex_model_inference.steps.sources import sources_of
 from vertex_model_inference.steps.turning import turned_back
+from vertex_model_inference.steps.video_staging import with_real_frames
 
 __all__ = ["DecodeDone", "decode_shard", "decoder_of"]
 
@@ -141,7 +142,7 @@ def _with_real_size(context: Context, shard: int, answers: list[Answer]) -> Iter
         row = rows[answer.data_row_id]
         real = staged[answer.data_row_id]
         if real.width and real.height:
-            row = msgspec.structs.replace(row, width=real.width, height=real.height)
+            row = with_real_frames(context, msgspec.structs.replace(row, width=real.width, height=real.height), real)
         elif real.text_length is not None or real.page_sizes:
             row = msgspec.structs.replace(row, text_length=real.text_length, page_sizes=real.page_sizes)
         yield row, answer, real

@@ -93,7 +93,8 @@ def template_of(option: ModelOption, media_type: MediaType) -> Template:
 
     AutoML models read ``{"content", "mimeType"}`` (a URI in batch, the bytes online; Vertex's instance schemas); custom
     models get the same for pictures, documents and sounds in batch, ``{"image": {"b64"}}`` online (``document`` and
-    ``audio`` likewise), and ``{"text"}`` for texts, HTML and conversations. Tiled images have no bytes of their own:
+    ``audio`` likewise), and ``{"text"}`` for texts, HTML and conversations. Videos are sent by their URI, AutoML models
+    are asked about all of them (``video_classification.proto``). Tiled images have no bytes of their own:
     a model is sent their ``{"url"}``, with ``{z}``, ``{x}`` and ``{y}`` in it, if its template says so.
     """
     if option.instance:
@@ -108,6 +109,9 @@ def template_of(option: ModelOption, media_type: MediaType) -> Template:
         if automl:
             return Template({"content": "{uri}" if batch else "{text}", "mimeType": "text/plain"})
         return Template({"text": "{text}"})
+    if media_type is MediaType.VIDEO:  # by its URI always: no request holds a video
+        fields = {"content": "{uri}", "mimeType": "{mime_type}"}
+        return Template({**fields, "timeSegmentStart": "0.0s", "timeSegmentEnd": "Infinity"} if automl else fields)
     if automl or batch:
         return Template({"content": "{uri}" if batch else "{b64}", "mimeType": "{mime_type}"})
     return Template({f"{media_type.value}.b64": "{b64}"})

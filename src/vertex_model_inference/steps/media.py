@@ -38,6 +38,11 @@ _EXTENSIONS = {
     "text/html": "html",
     "application/json": "json",
     "application/pdf": "pdf",
+    "video/mp4": "mp4",
+    "video/quicktime": "mov",
+    "video/avi": "avi",
+    "video/webm": "webm",
+    "video/x-matroska": "mkv",
     "audio/mpeg": "mp3",
     "audio/wav": "wav",
     "audio/flac": "flac",
@@ -149,4 +154,6 @@ def presumed(row: DataRow, task: Task | None) -> DataRow:
             return row
         elif not guess and task is not None and task.takes_text:
             kind = MediaType.TEXT
+        elif not guess and task is not None and task.takes_video:
+            kind = MediaType.VIDEO
     return msgspec.structs.replace(row, media_type=kind)

@@ -27,6 +27,8 @@ from vertex_model_inference.findings import (
     FoundRelation,
     FoundText,
     FoundTokens,
+    FoundTrack,
+    FoundVideoMask,
 )
 from vertex_model_inference.labelbox.conversations import rendered, spans
 from vertex_model_inference.labelbox.text_layers import written
@@ -39,8 +41,10 @@ __all__ = ["Placed", "needs_placing", "needs_source", "place"]
 _T = TypeVar("_T")
 _GEOMETRY = frozenset((FoundBox, FoundPolygon, FoundLine, FoundPoint, FoundMask))
 _SPANS = frozenset((FoundEntity, FoundQuote))
+_IN_FRAMES = frozenset((FoundTrack, FoundVideoMask))
 _TAKES: dict[MediaType, frozenset[type]] = {
     MediaType.IMAGE: _GEOMETRY,
+    MediaType.VIDEO: _IN_FRAMES,
     MediaType.TEXT: _SPANS,
     MediaType.CONVERSATION: _SPANS,
     MediaType.DOCUMENT: _SPANS | {FoundBox, FoundTokens},
@@ -50,11 +54,13 @@ _TAKES: dict[MediaType, frozenset[type]] = {
 }
 """What Labelbox takes on a medium besides answers (docs.labelbox.com/reference/import-...-annotations, one page for
 each medium). Tiled images take shapes as well, but in degrees of latitude and longitude, which no model answers in
-pixels. Videos and what is unknown are not judged here."""
+pixels. What is unknown is not judged here."""
 
 _WORDS = frozenset((FoundQuote, FoundTokens))
 _ANSWERS = frozenset((FoundLabel, FoundText))
 _PLACELESS: frozenset[type] = frozenset((FoundRelation,))
+_AS_IT_IS = _IN_FRAMES | _ANSWERS | _PLACELESS
+"""What needs no looking at on a video."""
 _LEAST = 0.01
 """Points: a box that has less of a page than this has no area once it is written down."""
 
@@ -75,8 +81,12 @@ class Placed(NamedTuple):
 
 def needs_placing(findings: Sequence[Finding], row: DataRow) -> bool:
     """Whether ``place`` would change or check anything; boxes in pictures, the bulk of all findings, need nothing."""
-    kinds = _WORDS if row.media_type in (MediaType.IMAGE, MediaType.UNKNOWN, MediaType.VIDEO) else None
-    return bool(findings) if kinds is None else not kinds.isdisjoint(map(type, findings))
+    if row.media_type is MediaType.VIDEO:
+        return any(type(found) not in _AS_IT_IS for found in findings)
+    if row.media_type in (MediaType.IMAGE, MediaType.UNKNOWN):
+        kinds = _WORDS | _IN_FRAMES if row.media_type is MediaType.IMAGE else _WORDS
+        return any(type(found) in kinds for found in findings)
+    return bool(findings)
 
 
 def needs_source(findings: Sequence[Finding], row: DataRow) -> bool:

@@ -14,7 +14,7 @@ FILES = frozenset((MediaType.DOCUMENT, MediaType.AUDIO))
 
 _MAGIC = ((b"fLaC", 0, "flac"), (b"OggS", 0, "ogg"), (b"ftyp", 4, "mp4"), (b"\x1aE\xdf\xa3", 0, "webm"))
 
-_READABLE = TEXTUAL | FILES | {MediaType.IMAGE, MediaType.TILED_IMAGE}
+_READABLE = TEXTUAL | FILES | {MediaType.IMAGE, MediaType.TILED_IMAGE, MediaType.VIDEO}
 
 
 def unreadable(media_type: MediaType, task: Task | None) -> str | None:
@@ -27,7 +27,9 @@ def unreadable(media_type: MediaType, task: Task | None) -> str | None:
     name = media_type.value.replace("_", " ")
     if media_type not in _READABLE:
         return f"{name} rows cannot be sent to this model."
-    if task is not None and not task.takes_text and media_type is not MediaType.IMAGE:
+    if task is not None and task.takes_video and media_type is not MediaType.VIDEO:
+        return f"The model takes videos; the row is {name}."
+    if task is not None and not (task.takes_text or task.takes_video) and media_type is not MediaType.IMAGE:
         return f"The model takes images; the row is {name}."
     if task is not None and task.takes_text and media_type not in TEXTUAL:
         return f"The model takes texts; the row is {name}."

@@ -100,6 +100,16 @@ class Store:
         except NotFoundError:
             return None
 
+    def range(self, path: str, start: int, length: int) -> bytes:
+        """Some bytes of the object.
+
+        Raises:
+            NotFoundError: No such object.
+            StorageError: Storage refused or did not answer.
+        """
+        with self._explained("read", path):
+            return bytes(obstore.get_range(self.objects, path, start=start, length=length))
+
     def exists(self, path: str) -> bool:
         """Whether the object is there."""
         return self.size(path) is not None

@@ -23,10 +23,16 @@ _SCHEMAS: dict[str, tuple[Task | None, str | None]] = {
     "automl_image_segmentation": (Task.IMAGE_SEGMENTATION, "automl-segmentation"),
     "automl_text_extraction": (Task.TEXT_EXTRACTION, "automl-text-extraction"),
     "automl_text_sentiment": (Task.TEXT_SENTIMENT, "automl-sentiment"),
+    "automl_video_classification": (Task.VIDEO_CLASSIFICATION, "automl-video-classification"),
+    "automl_video_object_tracking": (Task.VIDEO_OBJECT_TRACKING, "automl-object-tracking"),
+    "automl_video_action_recognition": (Task.VIDEO_ACTION_RECOGNITION, "automl-action-recognition"),
 }
 _PREDICTIONS: dict[str, tuple[Task | None, str | None]] = {
     "classification": (None, "automl-classification"),
     "image_object_detection": (Task.IMAGE_OBJECT_DETECTION, "automl-detection"),
+    "video_classification": (Task.VIDEO_CLASSIFICATION, "automl-video-classification"),
+    "video_object_tracking": (Task.VIDEO_OBJECT_TRACKING, "automl-object-tracking"),
+    "video_action_recognition": (Task.VIDEO_ACTION_RECOGNITION, "automl-action-recognition"),
 }
 _INSTANCES = {"image_classification": Task.IMAGE_CLASSIFICATION, "text_classification": Task.TEXT_CLASSIFICATION}
 _NO_SECTION = ModelSection()
@@ -35,9 +41,6 @@ _OTHER_AUTOML = {
     "automl_tabular": "tabular data",
     "automl_forecasting": "forecasting",
     "automl_time_series_forecasting": "forecasting",
-    "automl_video_classification": "video classification",
-    "automl_video_object_tracking": "video object tracking",
-    "automl_video_action_recognition": "video action recognition",
 }
 
 
@@ -193,6 +196,8 @@ def _online(
     kind = _kind(labelled, section)
     if kind.why_not:
         return kind.why_not
+    if model.automl and kind.task is not None and kind.task.takes_video:
+        return "Vertex runs AutoML's video models in batch jobs only; choose the model itself."
     return ModelOption(
         name=name,
         predictor=Predictor.ONLINE,

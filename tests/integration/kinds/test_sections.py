@@ -29,6 +29,8 @@ from vertex_model_inference.sandbox.config import SandboxConfig
 from vertex_model_inference.sandbox.containers.coins import coins_of, sizes_of
 from vertex_model_inference.sandbox.containers.entities import pipeline, spans_of
 from vertex_model_inference.sandbox.containers.forms.things import BitMask, Thing
+from vertex_model_inference.sandbox.containers.motion import Asked, Asking, actions
+from vertex_model_inference.sandbox.containers.movement import Movement, Seen, Track, watch
 from vertex_model_inference.sandbox.containers.text_model import TextModel
 from vertex_model_inference.sandbox.datasets.catalog import material
 from vertex_model_inference.sandbox.datasets.material import Families, SeedRow
@@ -43,7 +45,7 @@ pytestmark = pytest.mark.xdist_group("sections")
 DOCS = Path(__file__).parents[3] / "docs/models.md"
 TOML = "\n".join(block for block in re.findall(r"```toml\n(.*?)```", DOCS.read_text(), re.DOTALL) if " as " in block)
 SECTIONS: dict[str, dict[str, Any]] = tomllib.loads(TOML)["models"]
-ROWS = {"coins": 3, "entities": 12, "reviews": 12}
+ROWS = {"coins": 3, "entities": 12, "reviews": 12, "videos": 2}
 
 Found = dict[str, list[dict[str, Any]]]
 """Global key -> what the model run holds as predictions."""
@@ -84,12 +86,21 @@ def _exported(lab: Lab, seeded: Seeded, run: Any) -> Found:
     found: Found = {}
     for row in task.get_buffered_stream():
         entries = row.json["experiments"][seeded.model_id]["runs"][run.uid]["predictions"]
-        found[row.json["data_row"]["global_key"]] = [
-            item
-            for entry in entries
-            for item in (*entry["annotations"]["objects"], *entry["annotations"]["classifications"])
-        ]
+        found[row.json["data_row"]["global_key"]] = [item for entry in entries for item in _items(entry["annotations"])]
     return found
+
+
+def _items(annotations: dict[str, Any]) -> list[dict[str, Any]]:
+    """Objects and answers; of videos each with ``frames``: what it is in which frame, and ``segments``."""
+    if "frames" not in annotations:
+        return [*annotations["objects"], *annotations["classifications"]]
+    made: dict[str, dict[str, Any]] = {}
+    for number, frame in annotations["frames"].items():
+        for item in (*frame["objects"].values(), *frame["classifications"]):
+            key = item["feature_id"]
+            whole = made.setdefault(key, {**item, "frames": {}, "segments": annotations["segments"][key]})
+            whole["frames"][int(number)] = item
+    return list(made.values())
 
 
 @pytest.fixture(scope="module")
@@ -276,3 +287,112 @@ def test_sentiments_are_those_of_the_classifier(ended: dict[str, Ended]) -> None
             scored = name.endswith("classification")
             wanted = pytest.approx(float(scores.max()), abs=1e-6) if scored else None
             assert item["radio_answer"].get("confidence") == wanted
+
+
+VIDEOS = {name.partition(" as ")[2]: name for name in SECTIONS if name.startswith("videos")}
+RATES = {"videos-carphone": 30000 / 1001, "videos-bikes": 25}
+
+
+@pytest.fixture(scope="module")
+def movements() -> dict[str, Movement]:
+    return {row.key: watch(row.data or b"") for row in material("videos").rows()}
+
+
+def _box(seen: Seen, movement: Movement) -> tuple[float, ...]:
+    wide, high = movement.width, movement.height
+    return seen.box[0] * wide, seen.box[1] * high, seen.box[2] * wide, seen.box[3] * high
+
+
+def _between(item: dict[str, Any], frame: int) -> tuple[float, ...]:
+    """Where a player of the video draws an object: on straight lines between its key frames."""
+    keys = sorted(item["frames"])
+    before = max(key for key in keys if key <= frame)
+    after = min(key for key in keys if key >= frame)
+    one, other = (_edges(item["frames"][key]["bounding_box"]) for key in (before, after))
+    share = (frame - before) / (after - before) if after > before else 0.0
+    return tuple(a + share * (b - a) for a, b in zip(one, other, strict=True))
+
+
+def _wanted(movement: Movement, form: str) -> list[Track]:
+    """The tracks that a family's section leaves."""
+    if form == "automl-object-tracking":
+        return [
+            track
+            for track in movement.tracks
+            if track.confidence >= 0.5
+            and any(min(s.box[2] - s.box[0], s.box[3] - s.box[1]) >= 0.05 for s in track.seen)
+        ]
+    if form == "frame-detections":
+        edges = [[_box(seen, movement) for seen in track.seen] for track in movement.tracks]
+        return [
+            t for t, e in zip(movement.tracks, edges, strict=True) if any(min(r - a, b - c) >= 8 for a, c, r, b in e)
+        ]
+    return movement.tracks
+
+
+@pytest.mark.parametrize(
+    ("form", "off"), [("automl-object-tracking", 0.0), ("video-tracks", 2.0), ("frame-detections", 1.0)]
+)
+def test_tracks_are_those_of_what_moves(
+    ended: dict[str, Ended], movements: dict[str, Movement], form: str, off: float
+) -> None:
+    frames = keys = 0
+    for key, movement in movements.items():
+        given = ended[VIDEOS[form]].found[key]
+        wanted = _wanted(movement, form)
+        assert len(given) == len(wanted) > 0
+        for item, track in zip(given, wanted, strict=True):
+            assert item["segments"][0][0] == track.seen[0].frame + 1
+            assert item["segments"][-1][1] == track.seen[-1].frame + 1
+            for seen in track.seen:  # also the frames that were not uploaded are where the model saw the object
+                assert _between(item, seen.frame + 1) == pytest.approx(_box(seen, movement), abs=off + 0.011)
+            frames += len(track.seen)
+            keys += len(item["frames"])
+    assert keys <= frames
+    if off:
+        assert keys < frames
+
+
+def test_seconds_are_classified_frame_by_frame(ended: dict[str, Ended], movements: dict[str, Movement]) -> None:
+    for form in ("automl-video-classification", "video-segments"):
+        for key, movement in movements.items():
+            stated: dict[int, str] = {}
+            for item in ended[VIDEOS[form]].found[key]:
+                for first, last in item["segments"]:
+                    name = item["frames"][first]["radio_answer"]["name"]
+                    stated |= dict.fromkeys(range(first, last + 1), name)
+            for seconds, _ in movement.moving:
+                scores = [score for at, score in movement.moving if int(at) == int(seconds)]
+                moving = sum(scores) / len(scores)
+                frame = round(seconds * RATES[key]) + 1
+                assert stated[frame] == ("moving" if moving >= 0.5 else "still"), (form, key, seconds)
+
+
+def test_actions_are_the_moments_of_change(ended: dict[str, Ended], movements: dict[str, Movement]) -> None:
+    asking = Asking("0s", "Infinity", 0, float("inf"))
+    total = 0
+    for key, movement in movements.items():
+        wanted = {
+            (round(float(one["timeSegmentStart"][:-1]) * RATES[key]) + 1, one["displayName"])
+            for one in actions(movement, asking, Asked(threshold=0.5))
+        }
+        given = {
+            (first, answer["name"])
+            for item in ended[VIDEOS["automl-action-recognition"]].found[key]
+            for first, _ in item["segments"]
+            for answer in item["frames"][first]["checklist_answers"]
+        }
+        assert given == wanted
+        total += len(wanted)
+    assert total > 3
+
+
+def test_masks_are_what_moves_in_each_frame(ended: dict[str, Ended], movements: dict[str, Movement]) -> None:
+    movement = movements["videos-carphone"]
+    given = ended[VIDEOS["video-masks"]].found["videos-carphone"]
+    assert len(given) == len(movement.tracks)
+    for item, track in zip(given, movement.tracks, strict=True):
+        assert item["name"] == "moving pixels"
+        assert item["confidence"] == pytest.approx(track.confidence, abs=1e-6)
+        for seen in track.seen:
+            assert np.array_equal(_pixels(item["frames"][seen.frame + 1]), seen.mask)

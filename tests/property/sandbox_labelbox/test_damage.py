@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from typing import Any
 
+import numpy as np
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vertex_model_inference.sandbox.labelbox import export_form, label_form
+from vertex_model_inference.geometry.masks import png
+from vertex_model_inference.sandbox.labelbox import export_form, label_form, video_masks
 from vertex_model_inference.sandbox.labelbox.normalized import complete
-from vertex_model_inference.sandbox.labelbox.validation import Asset, FeatureIndex, Rules, check
+from vertex_model_inference.sandbox.labelbox.validation import Asset, FeatureIndex, Kind, Rules, check
 
 TEXT = {"type": "text", "instructions": "t"}
 KINDS = ("rectangle", "polygon", "line", "point", "raster-segmentation", "named-entity", "edge", "message-ranking")
@@ -28,7 +31,7 @@ ONTOLOGY = complete(
 )
 INDEX = FeatureIndex.of(ONTOLOGY)
 ASSETS = {
-    ("globalKey", media): Asset(id=media, member=True, media_type=media, width=100, height=100)
+    ("globalKey", media): Asset(id=media, member=True, media_type=media, width=100, height=100, frame_count=7)
     for media in ("IMAGE", "TEXT", "PDF", "VIDEO", "CONVERSATIONAL", "UNKNOWN")
 }
 RULES = [Rules("DataRowNotInModelRun", "the model run", both_allowed=both) for both in (False, True)]
@@ -36,6 +39,8 @@ BOX = {"left": 1, "top": 2, "width": 10, "height": 20}
 PATH = [{"x": 0, "y": 0}, {"x": 5, "y": 0}, {"x": 5.5, "y": 5}]
 NESTED = [{"name": "r", "answer": {"name": "a", "confidence": 0.5, "classifications": [{"name": "t", "answer": "x"}]}}]
 RANKED = {"parentMessageId": "m", "rankedMessages": [{"messageId": "n", "modelConfigName": "c", "order": 1}]}
+MASK_ID = next(tool["featureSchemaId"] for tool in ONTOLOGY["tools"] if tool["name"] == "raster-segmentation")
+PNG = base64.b64encode(png(np.zeros((100, 100), dtype=np.bool_))).decode()
 GOOD: list[dict[str, Any]] = [
     {"name": "rectangle", "bbox": BOX, "confidence": 0.5, "customMetrics": [{"name": "m", "value": 1}]},
     {"name": "rectangle", "bbox": BOX, "classifications": NESTED},
@@ -56,6 +61,17 @@ GOOD: list[dict[str, Any]] = [
             "instances": [{"name": "raster-segmentation", "colorRGB": [0, 0, 255]}],
         }
     },
+    {
+        "confidence": 0.5,
+        "masks": {
+            "frames": [{"index": 1, "imBytes": PNG}, {"index": 7, "imBytes": PNG}],
+            "instances": [
+                {"name": "raster-segmentation", "featureSchemaId": MASK_ID, "colorRGB": [0, 0, 255]},
+                {"schemaId": MASK_ID, "colorRGB": [255, 0, 0]},
+            ],
+        },
+    },
+    {"name": "rectangle", "segments": [{"keyframes": [{"frame": 7, "bbox": BOX, "classifications": NESTED}]}]},
     *NESTED,
     {"name": "r", "answer": [{"name": "a", "frames": [{"start": 1, "end": 2}]}]},
     {"name": "r", "answer": {"name": "a"}, "frames": [{"start": 1, "end": 2}]},
@@ -117,9 +133,20 @@ def test_damage(place: tuple[int, tuple[Any, ...]], new: Any, media: str, rules:
     relation = row.get("relationship", {})
     ends = {relation[end]: "f" for end in ("source", "target") if end in relation}
     for scored in (True, False):
-        form = export_form.annotation_of(
-            row, checked.kind, checked.feature, checked.asset, "f" * 25, scored=scored, mask_url="http://m", ends=ends
-        )
+        if checked.kind is Kind.VIDEO_MASKS:
+            form, pictures = video_masks.expand(row, INDEX, "f" * 25, str, scored=scored)
+            assert len(pictures) == len(row["masks"]["frames"]) * len(row["masks"]["instances"])
+        else:
+            form = export_form.annotation_of(
+                row,
+                checked.kind,
+                checked.feature,
+                checked.asset,
+                "f" * 25,
+                scored=scored,
+                mask_url="http://m",
+                ends=ends,
+            )
         text = orjson.dumps(form).decode()
         label_form.assemble([(export_form.place_of(checked.kind, row), text)])
 

@@ -93,24 +93,42 @@ def test_labels_beat_schemas_and_the_file_beats_labels() -> None:
 
 
 def test_what_cannot_run_is_left_out_with_the_reason() -> None:
+    series = f"{SCHEMA}/model/metadata/automl_forecasting_1.0.0.yaml"
     video = f"{SCHEMA}/model/metadata/automl_video_classification_1.0.0.yaml"
     options = menu(
         model(1, "tabular", input_formats=("csv", "bigquery")),
         model(2, "online only", input_formats=()),
-        model(3, "video", automl=True, metadata_schema_uri=video),
+        model(3, "series", automl=True, metadata_schema_uri=series),
+        model(7, "video", automl=True, metadata_schema_uri=video, input_formats=()),
         model(4, "mislabelled", labels={"vmi-task": "poetry"}),
         endpoint(5, "empty"),
         endpoint(6, "private", 1, own_host=True),
+        endpoint(8, "films", 7),
         sections={"ghost": {"threshold": 0.5}, "online only": {}},
     )
     assert options.names == ()
     assert "csv, bigquery" in why(options, "tabular")
     assert "endpoint" in why(options, "online only")
-    assert "video classification" in why(options, "video")
+    assert "forecasting" in why(options, "series")
+    assert "batch jobs only" in why(options, "films (endpoint)")
     assert "poetry" in why(options, "mislabelled")
     assert "No model is deployed" in why(options, "empty (endpoint)")
     assert "host name of its own" in why(options, "private (endpoint)")
     assert "project p" in why(options, "ghost")
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "decoder"),
+    [
+        ("classification", Task.VIDEO_CLASSIFICATION, "automl-video-classification"),
+        ("object_tracking", Task.VIDEO_OBJECT_TRACKING, "automl-object-tracking"),
+        ("action_recognition", Task.VIDEO_ACTION_RECOGNITION, "automl-action-recognition"),
+    ],
+)
+def test_video_models_run_in_batch(kind: str, task: Task, decoder: str) -> None:
+    uri = f"{SCHEMA}/model/metadata/automl_video_{kind}_1.0.0.yaml"
+    (option,) = menu(model(1, "films", automl=True, metadata_schema_uri=uri)).available
+    assert (option.predictor, option.task, option.decoder) == (Predictor.BATCH, task, decoder)
 
 
 def test_endpoints_run_their_busiest_model() -> None:

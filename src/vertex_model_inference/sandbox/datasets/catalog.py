@@ -11,11 +11,12 @@ from vertex_model_inference.sandbox.datasets.layout import Layout
 from vertex_model_inference.sandbox.datasets.material import Material
 from vertex_model_inference.sandbox.datasets.pages import Pages
 from vertex_model_inference.sandbox.datasets.reviews import Reviews
+from vertex_model_inference.sandbox.datasets.videos import Videos
 
 __all__ = ["MATERIALS", "material"]
 
 MATERIALS: dict[str, Material] = {
-    m.name: m for m in (Digits(), Documents(), Reviews(), Coins(), Entities(), Layout(), Pages())
+    m.name: m for m in (Digits(), Documents(), Reviews(), Coins(), Entities(), Layout(), Pages(), Videos())
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import msgspec
 import orjson
 
-from vertex_model_inference.sandbox.labelbox import export_form, label_form
+from vertex_model_inference.sandbox.labelbox import export_form, label_form, video_masks
 from vertex_model_inference.sandbox.labelbox.fetch import Fetcher, FetchError
 from vertex_model_inference.sandbox.labelbox.ids import new_id
 from vertex_model_inference.sandbox.labelbox.store import Row, Store
@@ -132,6 +132,15 @@ class _Import:
         masks: list[tuple[str, str, str]],
     ) -> Annotation:
         feature_id = new_id()
+        place = export_form.place_of(kind, line.row)
+        assert line.uuid is not None
+        if kind is Kind.VIDEO_MASKS:
+            several, pictures = video_masks.expand(
+                line.row, self.index, feature_id, self.store.files.mask_url, scored=self.kind == "mea"
+            )
+            masks += [(name, self.id, mask) for name, mask in pictures]
+            text = orjson.dumps(several).decode()
+            return Annotation(self.owner, asset.id, line.uuid.lower(), self.id, place, feature_id, text)
         form = export_form.annotation_of(
             line.row,
             kind,
@@ -147,8 +156,6 @@ class _Import:
             where["token"] = texts[asset.id][where["start"] : where["end"] + 1]
         if kind is Kind.MASK:
             masks.append((feature_id, self.id, orjson.dumps(line.row["mask"]).decode()))
-        assert line.uuid is not None
-        place = export_form.place_of(kind, line.row)
         return Annotation(
             self.owner, asset.id, line.uuid.lower(), self.id, place, feature_id, orjson.dumps(form).decode()
         )

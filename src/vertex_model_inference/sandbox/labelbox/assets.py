@@ -68,6 +68,10 @@ def look(row: Row, fetcher: Fetcher) -> Looked:
                 return Looked("IMAGE", orjson.dumps(facts).decode(), None, row["id"])
             if media_type == "IMAGE":
                 return Looked(media_type, None, None, row["id"])
+        if media_type == "VIDEO":
+            facts = _film(fetcher.read(url))
+            if facts is not None:
+                return Looked(media_type, orjson.dumps(facts).decode(), None, row["id"])
         if media_type == "TEXT":
             text = fetcher.read(url, _TEXT_MOST).decode("utf-8", "replace")
             return Looked(media_type, _mime(kind or "text/plain"), len(text), row["id"])
@@ -121,3 +125,35 @@ def _picture(url: str, fetcher: Fetcher) -> dict[str, Any] | None:
             if most is None or len(content) < most:
                 return None
     return None
+
+
+def _film(content: bytes) -> dict[str, Any] | None:
+    """What Labelbox says of a video: size, frames a second, number of frames; None when it is none."""
+    import av
+
+    kinds = {b"ftyp": ("mov", "video/mp4"), b"AVI ": ("avi", "video/avi"), b"WEBM": ("matroska", "video/webm")}
+    head = b"WEBM" if content[:4] == b"\x1aE\xdf\xa3" else content[8:12] if content[:4] == b"RIFF" else content[4:8]
+    if head not in kinds:
+        return None
+    form, mime = kinds[head]
+    if content[8:12] == b"qt  ":
+        mime = "video/quicktime"
+    container: Any
+    try:
+        # The format is given, since FFmpeg takes some texts for playlists and opens what they name.
+        with av.open(io.BytesIO(content), format=form, options={"protocol_whitelist": ""}) as container:
+            if not container.streams.video:
+                return None
+            stream = container.streams.video[0]
+            width, height, rate = stream.width, stream.height, stream.average_rate
+            count = stream.frames or sum(packet.size > 0 for packet in container.demux(stream))
+    except (av.error.FFmpegError, ValueError):
+        return None
+    per_second = round(float(rate), 4) if rate else None
+    return {
+        "height": height,
+        "width": width,
+        "mime_type": mime,
+        "frame_rate": int(per_second) if per_second is not None and per_second == int(per_second) else per_second,
+        "frame_count": count,
+    }

@@ -98,6 +98,16 @@ def annotation_of(
         _score(head, row)
     head["classifications"] = _questions(row, feature.questions, scored=scored)
     head.update(_value(row, kind, feature, mask_url, asset.layout))
+    if kind is Kind.SEGMENTS:
+        head["segments"] = [
+            {
+                "keyframes": [
+                    {**key, "classifications": _questions(key, feature.questions, scored=scored)}
+                    for key in segment["keyframes"]
+                ]
+            }
+            for segment in row["segments"]
+        ]
     return head
 
 

@@ -35,7 +35,6 @@ def _video(items: list[dict[str, Any]], lists: dict[str, str]) -> dict[str, Any]
     frames: dict[str, dict[str, Any]] = {}
     segments: dict[str, list[list[int]]] = {}
     key_frames: dict[str, list[int]] = {}
-    whole: list[Any] = []
 
     def at(frame: int) -> dict[str, Any]:
         return frames.setdefault(str(frame), {"objects": {}, "classifications": []})
@@ -51,7 +50,14 @@ def _video(items: list[dict[str, Any]], lists: dict[str, str]) -> dict[str, Any]
                 for keyframe in segment["keyframes"]:
                     at(keyframe["frame"])["objects"][feature_id] = {**head, **_keyframe(keyframe)}
         elif "masks" in item:
-            whole.append(item)
+            for mask in item["masks"]:
+                own_id = mask["feature_id"]
+                numbers = sorted(int(number) for number in mask["frames"])
+                key_frames.setdefault(own_id, []).extend(numbers)
+                segments.setdefault(own_id, []).extend(_runs(numbers))
+                head = {name: value for name, value in mask.items() if name != "frames"}
+                for number in numbers:
+                    at(number)["objects"][own_id] = {**head, "mask": {"url": mask["frames"][str(number)]}}
         else:
             for span, plain in _spans(item):
                 segments.setdefault(feature_id, []).append([span["start"], span["end"]])
@@ -59,13 +65,24 @@ def _video(items: list[dict[str, Any]], lists: dict[str, str]) -> dict[str, Any]
                     key_frames.setdefault(feature_id, []).append(number)
                     at(number)["classifications"].append(plain)
     return {
-        "objects": orjson.loads(f"[{lists['objects']}]") + whole,
+        "objects": orjson.loads(f"[{lists['objects']}]"),
         "classifications": orjson.loads(f"[{lists['classifications']}]"),
         "relationships": orjson.loads(f"[{lists['relationships']}]"),
         "frames": dict(sorted(frames.items(), key=lambda pair: int(pair[0]))),
         "segments": segments,
         "key_frame_feature_map": key_frames,
     }
+
+
+def _runs(numbers: list[int]) -> list[list[int]]:
+    """First and last of the frames that follow each other."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return runs
 
 
 def _spans(item: dict[str, Any]) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:

@@ -30,7 +30,13 @@ def draw(store: Store, fetcher: Fetcher, feature_id: str) -> bytes | str:
     if text is None:
         return f"There is no mask of annotation {feature_id}."
     mask: dict[str, Any] = orjson.loads(text)
-    if "png" in mask:
+    if "imBytes" in mask:
+        try:
+            with Image.open(io.BytesIO(base64.b64decode(mask["imBytes"]))) as source:
+                image = _of_color(source.convert("RGB"), mask["colorRGB"])
+        except (UnidentifiedImageError, OSError) as error:
+            return f"The mask of annotation {feature_id} cannot be drawn: {error}"
+    elif "png" in mask:
         # Importers write the object as 1 (the SDK) or 255; exports serve it white.
         try:
             with Image.open(io.BytesIO(base64.b64decode(mask["png"]))) as source:

@@ -150,6 +150,8 @@ class Endpoints:
         kinds = {"DEDICATED_RESOURCES": "dedicatedResources", "AUTOMATIC_RESOURCES": "automaticResources"}
         given = [kind for kind, field in kinds.items() if field in deployed]
         supported = model["supportedDeploymentResourcesTypes"]
+        if not supported:
+            raise invalid(f"Model {model['name']} does not support online predictions; it cannot be deployed.")
         if given != supported:
             raise invalid(
                 f"Model {model['name']} supports prediction resources of type {', '.join(supported)}; "

@@ -302,10 +302,12 @@ def _without_outputs(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def _outputs(model: Mapping[str, Any]) -> dict[str, Any]:
     """Output-only fields, as far as they follow from what was uploaded."""
-    if automl_kind(model):
+    kind = automl_kind(model)
+    if kind:
         return {
             "modelSourceInfo": {"sourceType": "AUTOML"},
-            "supportedDeploymentResourcesTypes": ["AUTOMATIC_RESOURCES"],
+            # "AutoML video models do not support online predictions."
+            "supportedDeploymentResourcesTypes": [] if kind.startswith("video_") else ["AUTOMATIC_RESOURCES"],
             "supportedInputStorageFormats": ["jsonl"],
             "supportedOutputStorageFormats": ["jsonl"],
         }

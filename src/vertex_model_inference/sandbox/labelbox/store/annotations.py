@@ -61,6 +61,7 @@ class Annotations:
             "SELECT d.id, d.global_key, d.media_type, d.text_length,"  # noqa: S608  # names are the constants above
             " json_extract(d.media_attributes, '$.width') AS width,"
             " json_extract(d.media_attributes, '$.height') AS height,"
+            " json_extract(d.media_attributes, '$.frame_count') AS frame_count,"
             " (SELECT l.layout FROM layouts l WHERE l.data_row_id = d.id) AS layout,"
             f" EXISTS(SELECT 1 FROM {table} m WHERE m.{column} = ? AND m.data_row_id = d.id) AS member"
             " FROM data_rows d WHERE d.{} IN (SELECT value FROM json_each(?))"
@@ -77,6 +78,7 @@ class Annotations:
                     width=row["width"],
                     height=row["height"],
                     text_length=row["text_length"],
+                    frame_count=row["frame_count"],
                     layout=layouts.read(row["layout"]),
                 )
         return found

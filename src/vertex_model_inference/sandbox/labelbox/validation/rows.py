@@ -27,7 +27,7 @@ from vertex_model_inference.sandbox.labelbox.validation.problems import (
     is_index,
     unknown_fields,
 )
-from vertex_model_inference.sandbox.labelbox.validation.video import check_segments
+from vertex_model_inference.sandbox.labelbox.validation.video import check_masks, check_segments, check_spans
 
 __all__ = ["Asset", "Checked", "Kind", "Problem", "Rules", "check"]
 
@@ -60,6 +60,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
         width: Pixels, or None.
         height: Pixels, or None.
         text_length: Characters of a text, or None.
+        frame_count: Frames of a video, or None.
         layout: Pages, tokens or messages of the asset, or None.
     """
 
@@ -69,6 +70,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     width: float | None = None
     height: float | None = None
     text_length: int | None = None
+    frame_count: float | None = None
     layout: Layout | None = None
 
 
@@ -115,12 +117,12 @@ _FIELDS: dict[Kind, frozenset[str]] = {
         Kind.ENTITY: {"messageId"},
         Kind.DOCUMENT_ENTITY: set[str](),
         Kind.SEGMENTS: set[str](),
-        Kind.VIDEO_MASKS: set[str](),
         Kind.RELATIONSHIP: set[str](),
         Kind.MESSAGES: set[str](),
         Kind.ANSWER: {"answers", "messageId", "frames"},
     }.items()
 }
+_FIELDS[Kind.VIDEO_MASKS] = frozenset({"uuid", "dataRow", "masks", "confidence"})  # features are named in instances
 _TOOLS: dict[Kind, tuple[str, ...]] = {
     Kind.BOX: ("rectangle",),
     Kind.POLYGON: ("polygon",),
@@ -130,7 +132,6 @@ _TOOLS: dict[Kind, tuple[str, ...]] = {
     Kind.ENTITY: ("named-entity",),
     Kind.DOCUMENT_ENTITY: ("named-entity",),
     Kind.SEGMENTS: ("rectangle", "point", "line"),
-    Kind.VIDEO_MASKS: ("raster-segmentation",),
     Kind.RELATIONSHIP: ("edge",),
     Kind.MESSAGES: ("message-single-selection", "message-multi-selection", "message-ranking"),
 }
@@ -144,7 +145,6 @@ _MEDIA: dict[Kind, frozenset[str]] = {
     Kind.ENTITY: frozenset({"TEXT", "CONVERSATIONAL"}),
     Kind.DOCUMENT_ENTITY: frozenset({"PDF"}),
     Kind.SEGMENTS: frozenset({"VIDEO"}),
-    Kind.VIDEO_MASKS: frozenset({"VIDEO"}),
     Kind.MESSAGES: frozenset({"CONVERSATIONAL", "LLM"}),
 }
 _FRAMED = frozenset({"VIDEO", "AUDIO", "UNKNOWN"})
@@ -185,10 +185,10 @@ def check(row: Any, index: FeatureIndex, assets: Mapping[tuple[str, str], Asset]
     fields = _FIELDS[kind]
     if not fields.issuperset(row):
         problems.extend(unknown_fields(row, fields, f"A row with {kind.value}"))
-    if kind is Kind.VIDEO_MASKS and row.get("name") is None and row.get("schemaId") is None:
+    if kind is Kind.VIDEO_MASKS:
         if asset is not None and asset.media_type not in ("UNKNOWN", "VIDEO"):
             problems.append(Problem("MediaTypeMismatch", f"masks do not exist on {asset.media_type} data rows."))
-        problems.extend(_video_masks(row, index))
+        problems.extend(_video_masks(row, index, asset))
         return Checked(tuple(problems), asset, kind)
     feature = find_feature(row, index, tool=kind is not Kind.ANSWER, both_allowed=rules.both_allowed)
     if type(feature) is Problem:
@@ -252,6 +252,8 @@ def _check_answer_row(
     if asset is not None and asset.media_type not in _FRAMED and is_framed(row):
         problems.append(Problem("MediaTypeMismatch", f"frames do not exist on {asset.media_type} data rows."))
     problems.extend(check_answer(row, feature, both_allowed=rules.both_allowed))
+    if asset is not None and asset.media_type == "VIDEO" and asset.frame_count:
+        problems.extend(check_spans(row, feature, asset.frame_count))
 
 
 def _check_object_row(
@@ -280,7 +282,7 @@ def _check_object_row(
     if "confidence" in row:
         problems.extend(confidence(row, where, allowed=kind not in _NO_CONFIDENCE))
     if "customMetrics" in row:
-        problems.extend(custom_metrics(row, where, allowed=kind not in _NO_CONFIDENCE and kind is not Kind.VIDEO_MASKS))
+        problems.extend(custom_metrics(row, where, allowed=kind not in _NO_CONFIDENCE))
     nested = row.get("classifications")
     if nested:
         problems.extend(check_questions(nested, feature.questions, where, both_allowed=rules.both_allowed))
@@ -310,9 +312,8 @@ def _check_value(
     elif kind is Kind.DOCUMENT_ENTITY:
         yield from shapes.check_selections(value, where, None if asset is None else asset.layout)
     elif kind is Kind.SEGMENTS:
-        yield from check_segments(value, feature, asset.width if asset else None, asset.height if asset else None)
-    elif kind is Kind.VIDEO_MASKS:
-        yield from shapes.check_video_masks(value, where)
+        known = asset or Asset(id="", member=True)
+        yield from check_segments(value, feature, known.width, known.height, known.frame_count)
     elif kind is Kind.RELATIONSHIP:
         yield from _check_relationship(value, where)
     elif kind is Kind.MESSAGES:
@@ -366,16 +367,8 @@ def _check_relationship(value: Any, where: str) -> Iterable[Problem]:
         yield Problem("InvalidRelationship", f"{where} relates an annotation to itself.")
 
 
-def _video_masks(row: dict[str, Any], index: FeatureIndex) -> Iterable[Problem]:
+def _video_masks(row: dict[str, Any], index: FeatureIndex, asset: Asset | None) -> Iterable[Problem]:
     """Video masks name their features in ``instances``, not in the envelope."""
-    yield from shapes.check_video_masks(row["masks"], "the row")
     yield from confidence(row, "the row")
-    yield from custom_metrics(row, "the row", allowed=False)
-    masks = row["masks"]
-    instances = masks.get("instances") if type(masks) is dict else None
-    for instance in instances if type(instances) is list else ():
-        feature = find_feature(instance, index, tool=True, both_allowed=False) if type(instance) is dict else None
-        if isinstance(feature, Problem):
-            yield feature
-        elif feature is not None and feature.kind != "raster-segmentation":
-            yield Problem("AnnotationKindMismatch", f"{feature.name!r} is a {feature.kind}; masks do not fit it.")
+    known = asset or Asset(id="", member=True)
+    yield from check_masks(row["masks"], index, known.width, known.height, known.frame_count)
