@@ -56,6 +56,7 @@ class VertexModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         container_image: ``containerSpec.imageUri`` of custom models.
         input_formats: ``supportedInputStorageFormats`` (jsonl, csv, file-list, ...); empty when it cannot run in batch.
         update_time: RFC 3339; a change means the model changed.
+        class_names: Its classes, where its metadata names them (see ``vertex/metadata.py``).
     """
 
     name: str
@@ -69,6 +70,7 @@ class VertexModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     container_image: str = ""
     input_formats: tuple[str, ...] = ()
     update_time: str = ""
+    class_names: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

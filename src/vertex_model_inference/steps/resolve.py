@@ -23,7 +23,7 @@ from vertex_model_inference.steps.kinds import KINDS, Kind
 from vertex_model_inference.steps.names import NameIndex
 from vertex_model_inference.steps.tally import Tally, quoted
 
-__all__ = ["Ambiguous", "Resolver", "Scope", "Unmapped", "settle"]
+__all__ = ["TOOL_NAMES", "Ambiguous", "Resolver", "Scope", "Unmapped", "settle"]
 
 _CACHED = 50_000
 """Class names remembered at most: a model that makes names up must not fill the memory."""
@@ -40,18 +40,24 @@ TOOL_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Unmapped:
-    """A class that no feature of the wanted kind fits."""
+    """A class that no feature of the wanted kind fits.
+
+    ``near``: the most similar name among those; ``there``: what of another kind has this name, in words.
+    """
 
     message: str
     hint: str
+    near: str | None = None
+    there: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """A class that several features fit."""
+    """A class that several features fit, which ``paths`` names."""
 
     message: str
     hint: str
+    paths: tuple[str, ...] = ()
 
 
 Asked = QuestionFeature | OptionFeature
@@ -106,6 +112,7 @@ class Resolver:
 
     def __init__(self, ontology: Ontology, rules: MatchRules) -> None:
         self._ontology = ontology
+        self.name = ontology.name
         self._rules = rules
         self.tools = tools_of(ontology)
         self.asset = Scope("the asset", questions_of(ontology))
@@ -238,7 +245,8 @@ class Resolver:
             message = f"{message[:-1]}; {there}, and the model does not give what that takes."
         near = next(filter(None, nearest), None)
         hint = f"Did you mean {near!r}? " if near else ""
-        return Unmapped(message, f'{hint}Add the class to classes of the model in vmi.toml, or set unmapped = "drop".')
+        hint = f'{hint}Add the class to classes of the model in vmi.toml, or set unmapped = "drop".'
+        return Unmapped(message, hint, near, there)
 
     def _elsewhere(self, name: str) -> str | None:
         """What a name is in the ontology, whatever it was looked up as."""
@@ -261,6 +269,7 @@ class Resolver:
         return Ambiguous(
             f"{who} could mean {len(found)} features of the ontology {self._ontology.name!r}: {paths}.",
             "Say which in classes of the model in vmi.toml, by Question/Option or by the schema id.",
+            tuple("/".join(feature.path) for feature in found),
         )
 
 

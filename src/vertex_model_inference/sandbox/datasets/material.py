@@ -64,6 +64,7 @@ class ModelPlan:
         labels: The model's labels in the registry.
         env: The container's environment variables.
         measured: What was measured on rows the model was not trained on, e.g. ``{"test_accuracy": 0.98}``.
+        classes: All that it can find, by its own names; they become slices of its evaluation in the registry.
     """
 
     display_name: str
@@ -76,6 +77,7 @@ class ModelPlan:
     labels: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
 
 class Material(Protocol):
@@ -140,6 +142,7 @@ def in_family(plan: ModelPlan, form: str, env: dict[str, str] | None = None) -> 
         prediction_schema_uri="",
         env={**plan.env, VARIABLE: form, **(env or {})},
         measured={},
+        classes=(),
     )
 
 
