@@ -96,9 +96,9 @@ class MatchRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             or ``"report"`` (drop, count, and say so in the row's message).
         text_feature: Name of the nested free-text classification that takes a box's text; None: the tool's only one.
         top_k: Of the scored answers to one question only so many, the best, are kept. None: all.
-        nms_iou: Of boxes of one feature that overlap by more than this (intersection over union, 0..1) only the best
-            is kept. None: all.
-        nms_agnostic: Let boxes of different features take each other away too.
+        nms_iou: Of boxes (likewise of outlines, and of masks) of one feature that overlap by more than this
+            (intersection over union, 0..1) only the best is kept. None: all.
+        nms_agnostic: Let those of different features take each other away too.
         min_size_px: Boxes, polygons and masks narrower or lower than this many pixels are dropped (and counted).
         simplify_px: Pixels that the corners of a mask's outline may be off where a polygon is wanted; 0: exact.
         max_annotations: Of one feature on one row at most so many, the best; the others are dropped (and counted).
@@ -137,6 +137,13 @@ class MappingRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         points: Path of an outline in an item, in any spelling of the decoder ``polygons``.
         start: Path of an entity's first character, from 0; ``end``: of its last.
         end_inclusive: ``end`` is the last character; else the one after it.
+        answers: Name of a question about the object, or about the class -> path in an item of the class, or list of
+            classes, that answers it. Null or nothing there: it is not answered.
+        texts: Likewise of free-text questions, paths of texts.
+        id: Path of the model's own name of the object in an item, for relations.
+        relations: Path of the list of relations between objects in the answer.
+        relation: Paths in such a relation of its class, and of the ids of the object it starts from and the one it
+            leads to.
     """
 
     items: str = ""
@@ -152,6 +159,11 @@ class MappingRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     start: str | None = None
     end: str | None = None
     end_inclusive: bool = False
+    answers: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    id: str | None = None
+    relations: str | None = None
+    relation: tuple[str, str, str] = ("label", "source", "target")
 
 
 class DeliveryRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,12 +204,14 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         decoder: Name of the decoder; None: chosen by the model's metadata, then by its first answers.
         class_names: Names of the classes where the model answers numbers.
         instance: Template of an instance: field -> text with ``{uri}``, ``{b64}``, ``{text}``, ``{mime_type}``,
-            ``{url}``, ``{key}``; nested by dots (``image.b64``). Empty: the default of the model's kind.
+            ``{url}``, ``{key}``, ``{messages}``; nested by dots (``image.b64``). Empty: the default of the kind.
         parameters: Sent along with each request (``modelParameters``).
         machine_type: Of batch jobs of custom models.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).
         rules: How findings become annotations.
         mapping: Where things stand in its answers, for the decoder ``mapping``.
+        exif: ``"ignored"``: the model measures pictures as they are stored, as Labelbox does; ``"applied"``: it turns
+            them first as their EXIF orientation says, so that what it finds must be turned back.
         delivery: Where predictions go, and the canary.
         job_instances: An endpoint is sent the instances that a batch job of the model would be.
     """
@@ -216,5 +230,6 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     batch_size: int = 0
     rules: MatchRules = MatchRules()
     mapping: MappingRules | None = None
+    exif: str = "ignored"
     delivery: DeliveryRules = DeliveryRules()
     job_instances: bool = False

@@ -47,6 +47,11 @@ class MappingSection(BaseModel):
     start: str | None = None
     end: str | None = None
     end_inclusive: bool = False
+    answers: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    id: str | None = None
+    relations: str | None = None
+    relation: tuple[str, str, str] = ("label", "source", "target")
 
     @model_validator(mode="after")
     def _one_kind(self) -> MappingSection:
@@ -58,6 +63,12 @@ class MappingSection(BaseModel):
             raise ValueError(msg)
         if self.text is not None and self.box is None:
             msg = "text is what is written in a box; set box too"
+            raise ValueError(msg)
+        if self.relations is not None and self.id is None:
+            msg = "relations are between objects with an id; set id too"
+            raise ValueError(msg)
+        if self.id is not None and self.box is None and self.points is None and self.start is None:
+            msg = "id is the name of an object; set box, points, or start with end too"
             raise ValueError(msg)
         return self
 
@@ -86,8 +97,8 @@ class ModelSection(BaseModel):
         unmapped: ``fail``, ``drop`` or ``report`` a class that fits no feature.
         text_feature: The nested free-text question that takes a box's text.
         top_k: Of the scored answers to one question only so many, the best.
-        nms_iou: Of boxes of one feature that overlap by more than this (0..1) only the best is kept.
-        nms_agnostic: Boxes of different features take each other away too.
+        nms_iou: Of boxes, outlines or masks of one feature that overlap by more than this (0..1) only the best is kept.
+        nms_agnostic: Those of different features take each other away too.
         min_size_px: Boxes, polygons and masks narrower or lower than this many pixels are dropped.
         simplify_px: Pixels that a mask's outline may be off where the tool is a polygon; 0: exact; default 1.
         max_annotations: Of one feature on one row at most so many, the best; default 5000, Labelbox's limit.
@@ -95,6 +106,8 @@ class ModelSection(BaseModel):
         parameters: Sent along with each request.
         machine_type: Of batch jobs.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's default.
+        exif: ``applied`` when the model turns pictures as their EXIF orientation says (Hugging Face pipelines and
+            OpenCV do); by default it is taken to read them as they are stored, which is how Labelbox shows them.
         destination: Where predictions go: a list of ``model-run``, ``project``, ``files``.
         project: Labelbox's id of the project that gets pre-labels.
         fallback: ``project`` or ``files``, when Labelbox refuses predictions in model runs.
@@ -127,6 +140,7 @@ class ModelSection(BaseModel):
     parameters: dict[str, bool | int | float | str] = {}
     machine_type: str | None = None
     batch_size: Annotated[int, Field(ge=0, le=100_000)] = 0
+    exif: Literal["ignored", "applied"] = "ignored"
     destination: tuple[Literal["model-run", "project", "files"], ...] | None = None
     project: Annotated[str, Field(min_length=1)] | None = None
     fallback: Literal["project", "files"] | None = None

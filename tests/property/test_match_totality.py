@@ -31,8 +31,10 @@ from vertex_model_inference.findings import (
     FoundMask,
     FoundPoint,
     FoundPolygon,
+    FoundQuote,
     FoundRelation,
     FoundText,
+    FoundTokens,
     FoundTrack,
     FoundVideoMask,
 )
@@ -122,6 +124,8 @@ findings: st.SearchStrategy[list[Finding]] = st.lists(
     | st.builds(FoundPoint, x=sides, y=sides, **scored)
     | st.builds(FoundMask, counts=counts, width=st.just(ROW.width), height=st.just(ROW.height), **scored)
     | st.builds(FoundEntity, start=st.integers(-1, 9), end=st.integers(0, 9), **scored)
+    | st.builds(FoundQuote, text=texts, **scored)
+    | st.builds(FoundTokens, selections=st.just(((1, "g", ("t1", "t2")),)) | st.just(()), **scored)
     | st.builds(FoundTrack, segments=segments, **scored)
     | st.builds(
         FoundVideoMask,

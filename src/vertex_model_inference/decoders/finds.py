@@ -29,6 +29,13 @@ _FINDS: dict[str, tuple[str, ...]] = {
     "automl-text-extraction": ("entity",),
     "hf-token-classification": ("entity",),
     "spacy-entities": ("entity",),
+    "automl-video-classification": ("label",),
+    "automl-action-recognition": ("label",),
+    "automl-object-tracking": ("track",),
+    "video-segments": ("label",),
+    "video-tracks": ("track",),
+    "frame-detections": ("track",),
+    "video-masks": ("video mask",),
 }
 
 _TASKS = {
