@@ -68,7 +68,9 @@ def finds(option: ModelOption) -> tuple[str, ...] | None:
 
 
 def background(option: ModelOption) -> str | None:
-    """The class that stands for nothing and is never found: the first of an AutoML segmentation's values."""
-    if expected(option) != "automl-segmentation" or not option.class_names or "=#" in option.class_names[0]:
+    """The class that is never found: number 0 of AutoML segmentation, or of others where it is called background."""
+    if not option.class_names or "=#" in option.class_names[0]:
         return None
-    return option.class_names[0]
+    first = option.class_names[0]
+    called = first.strip("_ ").casefold() == "background"
+    return first if called or expected(option) == "automl-segmentation" else None

@@ -48,6 +48,10 @@ class About:
     notes: dict[str, None]
     source: Source | None = None
 
+    def note(self, sentence: str) -> None:
+        """Tell the reader of the outcome something, once."""
+        self.notes[sentence] = None
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -132,7 +136,7 @@ def mask(found: FoundMask, tool: ToolFeature, about: About) -> Sequence[Polygon 
     # A model that works on a smaller copy of the picture gives masks of that copy's size.
     from vertex_model_inference.geometry.masks import scaled
 
-    about.notes[f"Masks of {found.width} x {found.height} pixels were scaled to the picture's {wide} x {high}."] = None
+    about.note(f"Masks of {found.width} x {found.height} pixels were scaled to the picture's {wide} x {high}.")
     return _of_pixels(found, scaled(drawn, wide, high), None, tool, about)
 
 

@@ -95,9 +95,7 @@ def video_mask(found: FoundVideoMask, tool: ToolFeature, about: About) -> Sequen
     wide, high = size
     scale = (found.width, found.height) != size
     if scale:  # as ``shapes.mask`` does
-        about.notes[f"Masks of {found.width} x {found.height} pixels were scaled to the video's {wide} x {high}."] = (
-            None
-        )
+        about.note(f"Masks of {found.width} x {found.height} pixels were scaled to the video's {wide} x {high}.")
     kept = []
     large = False
     for mask in found.frames:

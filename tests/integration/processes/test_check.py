@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,74 @@ def test_one_sentence_where_there_is_nothing_to_check(
         assert done.returncode == 1
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+
+
+PEOPLE = """
+[models."people"]
+container = "{url}/predict"
+task = "text-extraction"
+[models."people".mapping]
+items = "things"
+label = "kind"
+start = "from"
+end = "to"
+score = "sure"
+answers = {{ role = "job" }}
+texts = {{ note = "said" }}
+id = "id"
+relations = "links"
+relation = ["what", "0", "1"]
+"""
+
+
+def test_what_was_checked_runs_with_answers_and_relations(lab: Lab, container: Container, tmp_path: Path) -> None:
+    role = {"type": "radio", "name": "role", "instructions": "role"}
+    role["options"] = [{"label": "painter", "value": "painter"}, {"label": "poet", "value": "poet"}]  # type: ignore[assignment]
+    note = {"type": "text", "name": "note", "instructions": "note", "options": []}
+    tools = [
+        {"tool": "named-entity", "name": "person", "classifications": [role, note]},
+        {"tool": "named-entity", "name": "city", "classifications": []},
+        {"tool": "edge", "name": "lives in", "classifications": []},
+    ]
+    scene = lab.scene({f"people-{uuid.uuid4()}": "Ann lives in Rome."}, tools=tools, media_type=lb.MediaType.Text)
+    (tmp_path / "vmi.toml").write_text(PEOPLE.format(url=container.url))
+    before = container.answer
+    container.answer = lambda _: {
+        "things": [
+            {"id": 1, "kind": "Person", "from": 0, "to": 3, "sure": 0.75, "job": "Poet", "said": "é"},
+            {"id": 2, "kind": "City", "from": 13, "to": 17, "sure": 0.5},
+            {"id": 3, "kind": "Planet", "from": 0, "to": 3, "sure": 0.5},
+        ],
+        "links": [{"what": "lives_in", "0": 1, "1": 2}, {"what": "lives_in", "0": 3, "1": 2}],
+    }
+    settings = lab.config.environment()
+    try:
+        arguments = [part for name in ("Person", "City", "Planet") for part in ("--class", name)]
+        checked = vmi(tmp_path, settings, "check", scene.run.uid, "--model", "people", *arguments)
+        assert checked.returncode == 1
+        assert "'Planet' fits no entity tool" in checked.stdout
+        text = PEOPLE.format(url=container.url).replace(
+            '[models."people".mapping]', 'unmapped = "drop"\n[models."people".mapping]'
+        )
+        (tmp_path / "vmi.toml").write_text(text)
+        assert vmi(tmp_path, settings, "check", scene.run.uid, "--model", "people", *arguments).returncode == 0
+        done = vmi(tmp_path, settings, "run", scene.run.uid, "--model", "people")
+        assert done.returncode == 0, done.stderr
+    finally:
+        container.answer = before
+    outcomes = vmi(tmp_path, settings, "outcomes", scene.run.uid, "--format", "json")
+    (outcome,) = [json.loads(line) for line in outcomes.stdout.splitlines()]
+    assert outcome["dropped"] == {"Planet": 1, "lives_in": 1}
+    assert "its source '3' was left out" in outcome["message"]
+    task = scene.run.export(params={"predictions": True})
+    task.wait_till_done()
+    (row,) = [each.json for each in task.get_buffered_stream()]
+    (experiment,) = row["experiments"].values()
+    (prediction,) = experiment["runs"][scene.run.uid]["predictions"]
+    objects = {each["name"]: each for each in prediction["annotations"]["objects"]}
+    answered = {each["name"]: each for each in objects["person"]["classifications"]}
+    assert answered["role"]["radio_answer"]["name"] == "poet"
+    assert answered["note"]["text_answer"]["content"] == "é"
+    (relation,) = prediction["annotations"]["relationships"]
+    ends = relation["unidirectional_relationship"]
+    assert (ends["source"], ends["target"]) == (objects["person"]["feature_id"], objects["city"]["feature_id"])

@@ -148,7 +148,9 @@ def test_what_a_decoder_finds() -> None:
     [
         (("background", "road"), "automl-segmentation", "background"),
         (("road=#804080",), "automl-segmentation", None),
-        (("background",), "automl-detection", None),
+        (("__background__", "car"), "boxes-arrays:xyxy", "__background__"),
+        (("road", "car"), "automl-segmentation", "road"),
+        (("road", "car"), "boxes-arrays:xyxy", None),
         ((), "automl-segmentation", None),
     ],
 )
