@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from vertex_model_inference.errors import MatchError, SettingsError
@@ -166,8 +167,8 @@ class Resolver:
             SettingsError: Naming the class and the feature.
         """
         for label, name in [(known, name) for known in self._rules.classes for name in self.wanted(known)]:
-            if not any(index.find(name) for index in self._everything()):
-                near = next(filter(None, (index.nearest(name) for index in self._everything())), None)
+            if not any(index.find(name) for index in self._everything):
+                near = next(filter(None, (index.nearest(name) for index in self._everything)), None)
                 raise SettingsError(
                     f"classes maps the model's class {label!r} to {name!r}, which the ontology "
                     f"{self._ontology.name!r} does not have.",
@@ -181,14 +182,15 @@ class Resolver:
             for name in self.wanted(label):
                 self._check_name(name, f"The model's class {label!r}")
 
-    def _everything(self) -> list[NameIndex[Any]]:
+    @cached_property
+    def _everything(self) -> tuple[NameIndex[Any], ...]:
         scopes = [self.asset, *map(self.about, self.tools)]
         of_scopes = [index for scope in scopes for index in (scope.options, scope.texts, scope.questions)]
-        return [*self._index.values(), *of_scopes]
+        return tuple(index for index in (*self._index.values(), *of_scopes) if index)
 
     def _check_name(self, name: str, who: str) -> None:
         """Refuse a name that is ambiguous for some kind of finding and clear for none."""
-        found: list[tuple[Any, ...]] = [index.find(name) for index in self._everything()]
+        found: list[tuple[Any, ...]] = [index.find(name) for index in self._everything]
         if any(len(several) > 1 for several in found) and not any(len(several) == 1 for several in found):
             problem = self._ambiguous(who, next(several for several in found if len(several) > 1))
             raise SettingsError(problem.message, hint=problem.hint)
@@ -250,7 +252,7 @@ class Resolver:
 
     def _elsewhere(self, name: str) -> str | None:
         """What a name is in the ontology, whatever it was looked up as."""
-        found = next(filter(None, (index.find(name) for index in self._everything())), None)
+        found = next(filter(None, (index.find(name) for index in self._everything)), None)
         if not found:
             return None
         feature = found[0]

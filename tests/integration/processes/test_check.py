@@ -109,10 +109,9 @@ relation = ["what", "0", "1"]
 
 
 def test_what_was_checked_runs_with_answers_and_relations(lab: Lab, container: Container, tmp_path: Path) -> None:
-    role = {"type": "radio", "name": "role", "instructions": "role"}
-    role["options"] = [{"label": "painter", "value": "painter"}, {"label": "poet", "value": "poet"}]  # type: ignore[assignment]
+    role = radio("role", "painter", "poet")
     note = {"type": "text", "name": "note", "instructions": "note", "options": []}
-    tools = [
+    tools: list[dict[str, Any]] = [
         {"tool": "named-entity", "name": "person", "classifications": [role, note]},
         {"tool": "named-entity", "name": "city", "classifications": []},
         {"tool": "edge", "name": "lives in", "classifications": []},

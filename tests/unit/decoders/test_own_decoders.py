@@ -74,9 +74,8 @@ def test_an_own_decoders_answers_are_held_to_the_same() -> None:
         def __init__(self, _: object) -> None: ...
 
         def decode(self, _: bytes, __: DataRow) -> tuple[FoundBox, ...]:
-            return (
-                FoundBox("a", 1, 1, 2, 2, 0.5, answers=(FoundLabel("b", 0.5, answers=(FoundText("c", "d", 1.5),)),)),
-            )
+            unsure = FoundLabel("b", 0.5, answers=(FoundText("c", "d", 1.5),))
+            return (FoundBox("a", 1, 1, 2, 2, 0.5, answers=(unsure,)),)
 
     decoder = made("wild", "here", lambda: Wild, ())
     with pytest.raises(DecodeError, match=r"has an answer that has an answer that has the confidence 1\.5"):
