@@ -65,6 +65,7 @@ class VertexModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         container_image: ``containerSpec.imageUri`` of custom models.
         input_formats: ``supportedInputStorageFormats`` (jsonl, csv, file-list, ...); empty when it cannot run in batch.
         update_time: RFC 3339; a change means the model changed.
+        class_names: Its classes, where its metadata names them (see ``vertex/metadata.py``).
     """
 
     name: str
@@ -78,6 +79,7 @@ class VertexModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     container_image: str = ""
     input_formats: tuple[str, ...] = ()
     update_time: str = ""
+    class_names: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -103,9 +105,9 @@ class MatchRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             or ``"report"`` (drop, count, and say so in the row's message).
         text_feature: Name of the nested free-text classification that takes a box's text; None: the tool's only one.
         top_k: Of the scored answers to one question only so many, the best, are kept. None: all.
-        nms_iou: Of boxes of one feature that overlap by more than this (intersection over union, 0..1) only the best
-            is kept. None: all.
-        nms_agnostic: Let boxes of different features take each other away too.
+        nms_iou: Of boxes (likewise of outlines, and of masks) of one feature that overlap by more than this
+            (intersection over union, 0..1) only the best is kept. None: all.
+        nms_agnostic: Let those of different features take each other away too.
         min_size_px: Boxes, polygons and masks narrower or lower than this many pixels are dropped (and counted).
         simplify_px: Pixels that the corners of a mask's outline may be off where a polygon is wanted, and the edges of
             a track's box in each frame that the model gave, between those that are uploaded; 0: exact.
@@ -145,6 +147,13 @@ class MappingRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         points: Path of an outline in an item, in any spelling of the decoder ``polygons``.
         start: Path of an entity's first character, from 0; ``end``: of its last.
         end_inclusive: ``end`` is the last character; else the one after it.
+        answers: Name of a question about the object, or about the class -> path in an item of the class, or list of
+            classes, that answers it. Null or nothing there: it is not answered.
+        texts: Likewise of free-text questions, paths of texts.
+        id: Path of the model's own name of the object in an item, for relations.
+        relations: Path of the list of relations between objects in the answer.
+        relation: Paths in such a relation of its class, and of the ids of the object it starts from and the one it
+            leads to.
     """
 
     items: str = ""
@@ -160,6 +169,11 @@ class MappingRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     start: str | None = None
     end: str | None = None
     end_inclusive: bool = False
+    answers: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    id: str | None = None
+    relations: str | None = None
+    relation: tuple[str, str, str] = ("label", "source", "target")
 
 
 class GeminiRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

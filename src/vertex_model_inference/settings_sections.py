@@ -48,6 +48,11 @@ class MappingSection(BaseModel):
     start: str | None = None
     end: str | None = None
     end_inclusive: bool = False
+    answers: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    id: str | None = None
+    relations: str | None = None
+    relation: tuple[str, str, str] = ("label", "source", "target")
 
     @model_validator(mode="after")
     def _one_kind(self) -> MappingSection:
@@ -59,6 +64,12 @@ class MappingSection(BaseModel):
             raise ValueError(msg)
         if self.text is not None and self.box is None:
             msg = "text is what is written in a box; set box too"
+            raise ValueError(msg)
+        if self.relations is not None and self.id is None:
+            msg = "relations are between objects with an id; set id too"
+            raise ValueError(msg)
+        if self.id is not None and self.box is None and self.points is None and self.start is None:
+            msg = "id is the name of an object; set box, points, or start with end too"
             raise ValueError(msg)
         return self
 
@@ -87,8 +98,8 @@ class ModelSection(BaseModel):
         unmapped: ``fail``, ``drop`` or ``report`` a class that fits no feature.
         text_feature: The nested free-text question that takes a box's text.
         top_k: Of the scored answers to one question only so many, the best.
-        nms_iou: Of boxes of one feature that overlap by more than this (0..1) only the best is kept.
-        nms_agnostic: Boxes of different features take each other away too.
+        nms_iou: Of boxes, outlines or masks of one feature that overlap by more than this (0..1) only the best is kept.
+        nms_agnostic: Those of different features take each other away too.
         min_size_px: Boxes, polygons and masks narrower or lower than this many pixels are dropped.
         simplify_px: Pixels that polygons of masks and a track's box between key frames may be off; 0: exact; default 1.
         max_annotations: Of one feature on one row at most so many, the best; default 5000, Labelbox's limit.

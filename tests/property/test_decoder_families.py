@@ -186,6 +186,19 @@ MAPPINGS = (
     (MappingRules(items="boxes", constant="cat", box="", format="cxcywh"), BOXES),
     (MappingRules(items="d", label="l", percent=True, points="p"), {"d": [{"l": 1, "p": [0, 0, 3, 0, 3, 1]}]}),
     (MappingRules(items="d", label="l", start="s.0", end="s.1"), {"d": [{"l": "x", "s": [0, 2]}]}),
+    (
+        MappingRules(
+            items="d",
+            label="l",
+            box="b",
+            id="i",
+            answers={"q": "a"},
+            texts={"t": "w"},
+            relations="r",
+            relation=("l", "s", "t"),
+        ),
+        {"d": [{"l": "x", "b": [0, 0, 2, 2], "i": 1, "a": ["y", 2], "w": "z"}], "r": [{"l": "of", "s": 1, "t": "1"}]},
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from vertex_model_inference.annotations import (
     Annotation,
     Answer,
+    Box,
     Checklist,
     FreeText,
     Question,
@@ -31,8 +32,10 @@ from vertex_model_inference.findings import (
     FoundMask,
     FoundPoint,
     FoundPolygon,
+    FoundQuote,
     FoundRelation,
     FoundText,
+    FoundTokens,
     FoundTrack,
     FoundVideoMask,
 )
@@ -122,6 +125,8 @@ findings: st.SearchStrategy[list[Finding]] = st.lists(
     | st.builds(FoundPoint, x=sides, y=sides, **scored)
     | st.builds(FoundMask, counts=counts, width=st.just(ROW.width), height=st.just(ROW.height), **scored)
     | st.builds(FoundEntity, start=st.integers(-1, 9), end=st.integers(0, 9), **scored)
+    | st.builds(FoundQuote, text=texts, **scored)
+    | st.builds(FoundTokens, selections=st.just(((1, "g", ("t1", "t2")),)) | st.just(()), **scored)
     | st.builds(FoundTrack, segments=segments, **scored)
     | st.builds(
         FoundVideoMask,
@@ -263,3 +268,69 @@ def test_at_each_frame_stands_the_answer_that_would_stand_alone(
             assert len(answer.classifications) == len(there.answer.classifications)
             assert (answer.confidence or 0) >= (there.answer.confidence or 0)
             assert any(answer.confidence == each.confidence for each in found)
+
+
+@st.composite
+def boxes_with_ids(draw: st.DrawFn) -> list[FoundBox]:
+    """Boxes named a, b, c ... by the model; now and then one has the name of another, no area, or little confidence."""
+    mostly = st.sampled_from([0, 0, 0, 0, 1]).map(bool)
+    made = []
+    for name in "abcd"[: draw(st.integers(0, 4))]:
+        made.append(
+            FoundBox(
+                draw(st.sampled_from(["cat", "dog"])),
+                draw(st.sampled_from([0.0, 1.0, 100.0, 200.0])),
+                5.0,
+                0.0 if draw(mostly) else 40.0,
+                50.0,
+                draw(st.sampled_from([0.2, 0.6, 0.9])),
+                id="a" if draw(mostly) else name,
+            )
+        )
+    return made
+
+
+pairs = st.sampled_from([(a, b) for a in "abcd" for b in "abcd" if (a, b) != ("d", "c")])
+relations = st.lists(
+    st.builds(
+        lambda pair, confidence, directed: FoundRelation("owns", pair[0], pair[1], confidence, directed),
+        pairs,
+        confidences,
+        st.booleans(),
+    ),
+    max_size=5,
+)
+
+
+@calmly
+@given(
+    objects=boxes_with_ids(),
+    related=relations,
+    how=st.builds(
+        MatchRules,
+        threshold=st.sampled_from([None, 0.5]),
+        nms_iou=st.sampled_from([None, 0.5]),
+        max_annotations=st.sampled_from([1, 2, 5000]),
+        classes=st.sampled_from([{"dog": "cat"}, {"dog": ("t1", "t3")}]),
+        unmapped=st.just("drop"),
+    ),
+)
+def test_each_relation_stands_between_its_own_ends_or_is_counted(
+    objects: list[FoundBox], related: list[FoundRelation], how: MatchRules
+) -> None:
+    found: list[Finding] = [*related, *objects]
+    matched = Matcher(ONTOLOGY, how).match(found, ROW)
+    check(matched, found, how)
+    made = [each for each in matched.annotations if isinstance(each, Relationship)]
+    names = {each.id for each in objects}
+    for relation in made:
+        ends = matched.annotations[relation.source], matched.annotations[relation.target]
+        places = [(end.left, end.confidence) for end in ends if isinstance(end, Box)]
+        assert len(places) == 2
+        of_ids = [{(each.left, each.confidence) for each in objects if each.id == name} for name in names if name]
+        assert all(any(place in several for several in of_ids) for place in places)
+    dropped = matched.dropped.get("owns", 0)
+    assert dropped <= len(related)
+    assert len(made) <= min(len(related), how.max_annotations)
+    if not made and related:
+        assert dropped == len(related)

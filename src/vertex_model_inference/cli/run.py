@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vertex_model_inference.settings import Settings
     from vertex_model_inference.vertex.options import Options
 
-__all__ = ["exit_code", "run"]
+__all__ = ["exit_code", "must_exist", "option_named", "run"]
 
 
 def run(
@@ -43,9 +43,9 @@ def run(
     logs.to_stderr()
     settings = load()
     settings.require("labelbox_api_key")
-    option = _option(catalog_of(settings).refresh(), model)
+    option = option_named(catalog_of(settings).refresh(), model)
     surroundings = Surroundings(settings)
-    _check(settings, surroundings.labelbox, model_run_id)
+    must_exist(settings, surroundings.labelbox, model_run_id)
     shown = _Bars(quiet=json_ or not sys.stderr.isatty())
     service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update)
     service.start()
@@ -79,7 +79,7 @@ def run(
     raise typer.Exit(exit_code(finished))
 
 
-def _check(settings: Settings, labelbox: Labelbox, model_run_id: str) -> None:
+def must_exist(settings: Settings, labelbox: Labelbox, model_run_id: str) -> None:
     """Make sure that there is something to run on, before a run is begun that could only fail.
 
     Raises:
@@ -124,7 +124,12 @@ def _check(settings: Settings, labelbox: Labelbox, model_run_id: str) -> None:
         labelbox.model_run(model_run_id)
 
 
-def _option(options: Options, name: str) -> ModelOption:
+def option_named(options: Options, name: str) -> ModelOption:
+    """The menu's option of that name.
+
+    Raises:
+        UnknownOptionError: There is none; the message says what there is.
+    """
     from vertex_model_inference.errors import UnknownOptionError
 
     found = options.find(name)

@@ -5,7 +5,7 @@ Source: the user. ``models.MappingRules`` tells the keys; with ``items = "output
 
     {"outputs": {"detections": [{"cls": "cat", "conf": 0.9, "x1": 10, "y1": 20, "x2": 110, "y2": 220}]}}
 
-Every path that is set must lead somewhere in every item, except that a score or text may be null or missing.
+Every path that is set must lead somewhere in every item, except that scores, texts and answers may be null or missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import msgspec
 from vertex_model_inference.decoders.base import class_name, clip, parse, refuse, size_of, unit
 from vertex_model_inference.decoders.outlines import Points, cut, rings
 from vertex_model_inference.decoders.spans import entity
-from vertex_model_inference.findings import Finding, FoundBox, FoundLabel, FoundPolygon
+from vertex_model_inference.findings import Finding, FoundBox, FoundLabel, FoundPolygon, FoundRelation, FoundText
+from vertex_model_inference.geometry.polygons import area
 from vertex_model_inference.models import MappingRules
 from vertex_model_inference.rows import DataRow
 
@@ -60,36 +61,84 @@ class Mapping:
         Raises:
             DecodeError: See ``Decoder.decode``; also when a path leads nowhere or to a value of another kind.
         """
-        items = _at(parse(_ANSWER, prediction, self.name, row), self.rules.items)
-        if items is _MISSING:
-            refuse(self.name, row, f"there is nothing at items = {self.rules.items!r}", "Correct it in vmi.toml.")
-        if items is None:
-            items = []
-        elif not isinstance(items, list):
-            items = [items]
+        answer = parse(_ANSWER, prediction, self.name, row)
         found: list[Finding] = []
-        for index, item in enumerate(items):
+        for index, item in enumerate(self._list(answer, "items", self.rules.items, row)):
             found += self._item(item, row, f"item {index}")
+        if self.rules.relations is not None:
+            for index, item in enumerate(self._list(answer, "relations", self.rules.relations, row)):
+                found.append(self._relation(item, row, f"relation {index}"))
         return tuple(found)
+
+    def _list(self, answer: Any, key: str, path: str, row: DataRow) -> list[Any]:
+        items = _at(answer, path)
+        if items is _MISSING:
+            refuse(self.name, row, f"there is nothing at {key} = {path!r}", "Correct it in vmi.toml.")
+        if items is None:
+            return []
+        return items if isinstance(items, list) else [items]
 
     def _item(self, item: Any, row: DataRow, where: str) -> list[Finding]:
         rules = self.rules
         label = rules.constant
         if label is None:
-            value = _at(item, rules.label)
-            if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-                self._wrong("label", rules.label, value, "a class name or number", row, where)
-            label = class_name(value, self.class_names, self.name, row, f"{where}.{rules.label}")
+            label = self._class(_at(item, rules.label), "label", rules.label, row, where)
         confidence = self._score(item, row, where)
+        answers = self._answers(item, row, where) if rules.answers or rules.texts else ()
+        known = None if rules.id is None else self._id(_at(item, rules.id), "id", rules.id, row, where)
         if rules.box is not None:
-            return [FoundBox(label, *self._box(item, row, where), confidence, self._text(item, row, where))]
+            text = self._text(item, row, where)
+            return [FoundBox(label, *self._box(item, row, where), confidence, text, answers, known)]
         if rules.points is not None:
-            return [FoundPolygon(label, ring, confidence) for ring in self._outline(item, row, where)]
+            outlines = [FoundPolygon(label, ring, confidence, answers) for ring in self._outline(item, row, where)]
+            if outlines and known is not None:  # an id is one thing's: of several parts the largest has it
+                at = max(range(len(outlines)), key=lambda index: area(outlines[index].points))
+                outlines[at] = msgspec.structs.replace(outlines[at], id=known)
+            return list(outlines)
         if rules.start is not None and rules.end is not None:
             start, end = (self._whole(item, key, row, where) for key in (rules.start, rules.end))
             last = end if rules.end_inclusive else end - 1
-            return [entity(label, start, last, confidence, row, self.name, where)]
-        return [FoundLabel(label, confidence)]
+            found = entity(label, start, last, confidence, row, self.name, where)
+            return [msgspec.structs.replace(found, answers=answers, id=known)]
+        return [FoundLabel(label, confidence, answers=answers)]
+
+    def _class(self, value: Any, key: str, path: str, row: DataRow, where: str) -> str:
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+            self._wrong(key, path, value, "a class name or number", row, where)
+        return class_name(value, self.class_names, self.name, row, f"{where}.{path}")
+
+    def _answers(self, item: Any, row: DataRow, where: str) -> tuple[FoundLabel | FoundText, ...]:
+        found: list[FoundLabel | FoundText] = []
+        for question, path in self.rules.answers.items():
+            value = _at(item, path)
+            several = value if isinstance(value, list) else [] if value is None or value is _MISSING else [value]
+            for each in several:
+                # Numbers stand for classes of the objects; an answer's own number is its name.
+                if not _is_name(each):
+                    self._wrong(f"answers of {question!r}", path, each, "the name of an answer", row, where)
+                found.append(FoundLabel(str(each), None, question))
+        for question, path in self.rules.texts.items():
+            value = _at(item, path)
+            if value is None or value is _MISSING:
+                continue
+            if not isinstance(value, str):
+                self._wrong(f"texts of {question!r}", path, value, "text", row, where)
+            if value:
+                found.append(FoundText(question, value))
+        return tuple(found)
+
+    def _relation(self, item: Any, row: DataRow, where: str) -> FoundRelation:
+        name, source, target = self.rules.relation
+        label = _at(item, name)
+        if not isinstance(label, str):
+            self._wrong("relation", name, label, "the name of a class", row, where)
+        ends = [self._id(_at(item, path), "relation", path, row, where) for path in (source, target)]
+        return FoundRelation(label, ends[0], ends[1])
+
+    def _id(self, value: Any, key: str, path: str, row: DataRow, where: str) -> str:
+        if not _is_name(value):
+            self._wrong(key, path, value, "an id, text or a whole number", row, where)
+        return str(value)
 
     def _score(self, item: Any, row: DataRow, where: str) -> float | None:
         path = self.rules.score
@@ -165,6 +214,11 @@ class Mapping:
         is_there = "nothing" if value is _MISSING else _kind(type(value))
         hint = f"Correct {key} of the model's mapping in vmi.toml."
         refuse(self.name, row, f"at {path!r} of {where} is {is_there}, {wanted} was expected", hint)
+
+
+def _is_name(value: Any) -> bool:
+    """Text, or a whole number that can be one."""
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**64)
 
 
 def _kind(of: type) -> str:

@@ -132,7 +132,8 @@ def _unsound(finding: object) -> str | None:
         return "has a coordinate that is not a finite number"
     if finding.confidence is not None and not 0.0 <= finding.confidence <= 1.0:
         return f"has the confidence {finding.confidence!r}, it must be from 0 to 1"
-    return None
+    wrong = next(filter(None, map(_unsound, getattr(finding, "answers", ()))), None)
+    return f"has an answer that {wrong}" if wrong else None
 
 
 def _numbers(finding: Finding) -> list[float]:

@@ -38,7 +38,7 @@ from vertex_model_inference.decoders.video_tracks import VideoTracks
 from vertex_model_inference.errors import UnknownOutputError
 from vertex_model_inference.models import MappingRules, ModelOption, Task
 
-__all__ = ["GROUP", "LABEL", "by_name", "known_names", "recognise"]
+__all__ = ["GROUP", "LABEL", "by_name", "expected", "known_names", "recognise"]
 
 GROUP = "vertex_model_inference.decoders"
 """Entry-point group of users' own decoders: name -> class (or function) taking the class names."""
@@ -198,7 +198,7 @@ def recognise(samples: Sequence[bytes], option: ModelOption) -> Decoder:
     Raises:
         UnknownOutputError: None fits, or several do; the message shows what the model answered.
     """
-    named = option.decoder or (Mapping.name if option.mapping is not None else _by_metadata(option))
+    named = expected(option)
     if named:
         return by_name(named, option.class_names, option.mapping)
     if not samples:
@@ -236,6 +236,11 @@ def recognise(samples: Sequence[bytes], option: ModelOption) -> Decoder:
             option=option.name,
         )
     return by_name(chosen, option.class_names)
+
+
+def expected(option: ModelOption) -> str | None:
+    """The name of the decoder that is set, or that the model's metadata tells; None: its first answers will."""
+    return option.decoder or (Mapping.name if option.mapping is not None else _by_metadata(option))
 
 
 _HINT = "Set decoder of the model in vmi.toml."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
 __all__ = ["NameIndex", "Named", "fold"]
@@ -15,6 +16,7 @@ _ACCENTS = dict.fromkeys(range(768, 880))
 _FILLERS = {ord("_"): None, ord("-"): None}
 
 
+@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """A name without case, spaces, ``_``, ``-`` and accents; what has nothing else keeps them."""
     plain = unicodedata.normalize("NFKD", name).translate(_ACCENTS).casefold()
@@ -61,6 +63,10 @@ class NameIndex(Generic[T]):
                     into.setdefault(joined, []).append(feature)
             self._known[feature.names[0]] = None
             self._known["/".join(feature.path)] = None
+
+    def __bool__(self) -> bool:
+        """Whether it has any feature."""
+        return bool(self._exact)
 
     def find(self, name: str) -> tuple[T, ...]:
         """All features that fit by the first rule that any fits by; several are an ambiguity."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from vertex_model_inference.errors import MatchError, SettingsError
@@ -23,7 +24,7 @@ from vertex_model_inference.steps.kinds import KINDS, Kind
 from vertex_model_inference.steps.names import NameIndex
 from vertex_model_inference.steps.tally import Tally, quoted
 
-__all__ = ["Ambiguous", "Resolver", "Scope", "Unmapped", "settle"]
+__all__ = ["TOOL_NAMES", "Ambiguous", "Resolver", "Scope", "Unmapped", "settle"]
 
 _CACHED = 50_000
 """Class names remembered at most: a model that makes names up must not fill the memory."""
@@ -40,18 +41,24 @@ TOOL_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Unmapped:
-    """A class that no feature of the wanted kind fits."""
+    """A class that no feature of the wanted kind fits.
+
+    ``near``: the most similar name among those; ``there``: what of another kind has this name, in words.
+    """
 
     message: str
     hint: str
+    near: str | None = None
+    there: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """A class that several features fit."""
+    """A class that several features fit, which ``paths`` names."""
 
     message: str
     hint: str
+    paths: tuple[str, ...] = ()
 
 
 Asked = QuestionFeature | OptionFeature
@@ -106,6 +113,7 @@ class Resolver:
 
     def __init__(self, ontology: Ontology, rules: MatchRules) -> None:
         self._ontology = ontology
+        self.name = ontology.name
         self._rules = rules
         self.tools = tools_of(ontology)
         self.asset = Scope("the asset", questions_of(ontology))
@@ -159,8 +167,8 @@ class Resolver:
             SettingsError: Naming the class and the feature.
         """
         for label, name in [(known, name) for known in self._rules.classes for name in self.wanted(known)]:
-            if not any(index.find(name) for index in self._everything()):
-                near = next(filter(None, (index.nearest(name) for index in self._everything())), None)
+            if not any(index.find(name) for index in self._everything):
+                near = next(filter(None, (index.nearest(name) for index in self._everything)), None)
                 raise SettingsError(
                     f"classes maps the model's class {label!r} to {name!r}, which the ontology "
                     f"{self._ontology.name!r} does not have.",
@@ -174,14 +182,15 @@ class Resolver:
             for name in self.wanted(label):
                 self._check_name(name, f"The model's class {label!r}")
 
-    def _everything(self) -> list[NameIndex[Any]]:
+    @cached_property
+    def _everything(self) -> tuple[NameIndex[Any], ...]:
         scopes = [self.asset, *map(self.about, self.tools)]
         of_scopes = [index for scope in scopes for index in (scope.options, scope.texts, scope.questions)]
-        return [*self._index.values(), *of_scopes]
+        return tuple(index for index in (*self._index.values(), *of_scopes) if index)
 
     def _check_name(self, name: str, who: str) -> None:
         """Refuse a name that is ambiguous for some kind of finding and clear for none."""
-        found: list[tuple[Any, ...]] = [index.find(name) for index in self._everything()]
+        found: list[tuple[Any, ...]] = [index.find(name) for index in self._everything]
         if any(len(several) > 1 for several in found) and not any(len(several) == 1 for several in found):
             problem = self._ambiguous(who, next(several for several in found if len(several) > 1))
             raise SettingsError(problem.message, hint=problem.hint)
@@ -238,11 +247,12 @@ class Resolver:
             message = f"{message[:-1]}; {there}, and the model does not give what that takes."
         near = next(filter(None, nearest), None)
         hint = f"Did you mean {near!r}? " if near else ""
-        return Unmapped(message, f'{hint}Add the class to classes of the model in vmi.toml, or set unmapped = "drop".')
+        hint = f'{hint}Add the class to classes of the model in vmi.toml, or set unmapped = "drop".'
+        return Unmapped(message, hint, near, there)
 
     def _elsewhere(self, name: str) -> str | None:
         """What a name is in the ontology, whatever it was looked up as."""
-        found = next(filter(None, (index.find(name) for index in self._everything())), None)
+        found = next(filter(None, (index.find(name) for index in self._everything)), None)
         if not found:
             return None
         feature = found[0]
@@ -261,6 +271,7 @@ class Resolver:
         return Ambiguous(
             f"{who} could mean {len(found)} features of the ontology {self._ontology.name!r}: {paths}.",
             "Say which in classes of the model in vmi.toml, by Question/Option or by the schema id.",
+            tuple("/".join(feature.path) for feature in found),
         )
 
 

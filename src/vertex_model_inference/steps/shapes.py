@@ -22,7 +22,8 @@ from vertex_model_inference.sources import Source
 from vertex_model_inference.steps.features import ToolFeature
 from vertex_model_inference.steps.media import is_url
 
-__all__ = ["INVISIBLE", "About", "LeftOut", "box", "entity", "in_picture", "line", "mask", "point", "polygon"]
+__all__ = ["INVISIBLE", "About", "LeftOut", "box", "entity", "fitted_size", "in_picture", "line", "mask", "point"]
+__all__ += ["polygon"]
 
 INVISIBLE = 0.01
 """Pixels: a box narrower than this has no area once it is written down."""
@@ -46,6 +47,10 @@ class About:
     rules: MatchRules
     notes: dict[str, None]
     source: Source | None = None
+
+    def note(self, sentence: str) -> None:
+        """Tell the reader of the outcome something, once."""
+        self.notes[sentence] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +124,19 @@ def in_picture(found: FoundPolygon, row: DataRow, rules: MatchRules) -> Ring | N
 
 def mask(found: FoundMask, tool: ToolFeature, about: About) -> Sequence[Polygon | Mask] | LeftOut:
     """The pixels, or the outlines of their parts; scaled to the picture's size where they are of its form."""
-    wide, high = _size(found, about.row)
+    size = fitted_size(found.width, found.height, about.row)
+    if size is None:
+        picture = f"{about.row.width} x {about.row.height}"
+        what = f"is {found.width} x {found.height} pixels, but the picture is {picture}, which is of another form"
+        raise _wrong(found, about.row, what)
+    wide, high = size
     drawn = _decoded(found, about.row)
     if (found.width, found.height) == (wide, high):
         return _of_pixels(found, drawn, found.counts, tool, about)
     # A model that works on a smaller copy of the picture gives masks of that copy's size.
     from vertex_model_inference.geometry.masks import scaled
 
-    about.notes[f"Masks of {found.width} x {found.height} pixels were scaled to the picture's {wide} x {high}."] = None
+    about.note(f"Masks of {found.width} x {found.height} pixels were scaled to the picture's {wide} x {high}.")
     return _of_pixels(found, scaled(drawn, wide, high), None, tool, about)
 
 
@@ -182,17 +192,16 @@ def _decoded(found: FoundMask, row: DataRow) -> BitMask:
         raise _wrong(found, row, f"cannot be read: {error}") from error
 
 
-def _size(found: FoundMask, row: DataRow) -> tuple[int, int]:
-    """Width and height that a mask is to have: the picture's, its own where that is not known."""
+def fitted_size(width: int, height: int, row: DataRow) -> tuple[int, int] | None:
+    """Width and height in pixels that a mask of this size is to have: the picture's, its own where that is not known.
+
+    None: it is of another form than the picture, so that no scaling makes it fit, or the picture is too large.
+    """
     wide, high = row.width, row.height
-    if not wide or not high or (found.width, found.height) == (wide, high):
-        return found.width, found.height
-    size = f"{found.width} x {found.height} pixels, but the picture is {wide} x {high}"
-    if not _same_form(found.width / wide, found.height / high, 1 / wide, 1 / high):
-        raise _wrong(found, row, f"is {size}, which is of another form")
-    if wide * high > MAX_PIXELS:
-        raise _wrong(found, row, f"is {size}, too large to scale it to")
-    return wide, high
+    if not wide or not high or (width, height) == (wide, high):
+        return width, height
+    fits = _same_form(width / wide, height / high, 1 / wide, 1 / high) and wide * high <= MAX_PIXELS
+    return (wide, high) if fits else None
 
 
 def _same_form(across: float, down: float, column: float, row: float) -> bool:

@@ -8,10 +8,10 @@ from math import isfinite
 from vertex_model_inference.annotations import FrameMask, KeyFrame, VideoBox, VideoMask
 from vertex_model_inference.errors import MatchError
 from vertex_model_inference.findings import FoundFrame, FoundLabel, FoundText, FoundTrack, FoundVideoMask
-from vertex_model_inference.geometry.runs import MalformedRunsError, decode
+from vertex_model_inference.geometry.runs import MalformedRunsError, decode, encode
 from vertex_model_inference.geometry.tracks import key_frames
 from vertex_model_inference.steps.features import ToolFeature
-from vertex_model_inference.steps.shapes import INVISIBLE, About, LeftOut
+from vertex_model_inference.steps.shapes import INVISIBLE, About, LeftOut, fitted_size
 
 __all__ = ["track", "video_mask"]
 
@@ -80,14 +80,22 @@ def video_mask(found: FoundVideoMask, tool: ToolFeature, about: About) -> Sequen
     """The masks of those frames in which the object has pixels.
 
     Raises:
-        MatchError: Frames do not rise or are none of the video's, or a mask is malformed or of another size.
+        MatchError: Frames do not rise or are none of the video's, or a mask is malformed or of another form than the
+            picture; one of another size is scaled.
     """
     import numpy as np
 
+    from vertex_model_inference.geometry.masks import scaled
+
     row = about.row
     _check_frames(found, [mask.frame for mask in found.frames], about)
-    if row.width and row.height and (found.width, found.height) != (row.width, row.height):
+    size = fitted_size(found.width, found.height, row)
+    if size is None:
         raise _wrong(found, about, f"is {found.width} x {found.height} pixels, the video {row.width} x {row.height}")
+    wide, high = size
+    scale = (found.width, found.height) != size
+    if scale:  # as ``shapes.mask`` does
+        about.note(f"Masks of {found.width} x {found.height} pixels were scaled to the video's {wide} x {high}.")
     kept = []
     large = False
     for mask in found.frames:
@@ -95,16 +103,18 @@ def video_mask(found: FoundVideoMask, tool: ToolFeature, about: About) -> Sequen
             drawn = decode(mask.counts, found.width, found.height)
         except MalformedRunsError as error:
             raise _wrong(found, about, f"cannot be read in frame {mask.frame}: {error}") from error
+        if scale:
+            drawn = scaled(drawn, wide, high)
         rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
         if not rows.size:
             continue
-        kept.append(FrameMask(mask.frame, mask.counts))
+        kept.append(FrameMask(mask.frame, encode(drawn) if scale else mask.counts))
         shortest = min(int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) + 1
         large = large or shortest >= about.rules.min_size_px
     if not large:
         return _SMALL
     name, schema_id = tool.name, tool.feature_schema_id
-    return (VideoMask(name, schema_id, tuple(kept), found.width, found.height, found.confidence, tool.by_id),)
+    return (VideoMask(name, schema_id, tuple(kept), wide, high, found.confidence, tool.by_id),)
 
 
 def _check_frames(found: FoundTrack | FoundVideoMask, frames: Sequence[int], about: About) -> None:

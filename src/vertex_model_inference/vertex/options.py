@@ -176,7 +176,14 @@ def _batch(model: VertexModel, name: str, section: ModelSection, problem: str | 
         )
     if problem:
         return problem
-    return ModelOption(name=name, predictor=Predictor.BATCH, model=model, task=kind.task, decoder=kind.decoder)
+    return ModelOption(
+        name=name,
+        predictor=Predictor.BATCH,
+        model=model,
+        task=kind.task,
+        decoder=kind.decoder,
+        class_names=model.class_names,
+    )
 
 
 def _online(
@@ -205,6 +212,7 @@ def _online(
         endpoint=endpoint.name,
         task=kind.task,
         decoder=kind.decoder,
+        class_names=model.class_names,
     )
 
 
@@ -271,7 +279,7 @@ def _configured(option: ModelOption, section: ModelSection) -> ModelOption:
     return msgspec.structs.replace(
         option,
         name=name,
-        class_names=section.class_names,
+        class_names=section.class_names or option.class_names,
         instance=section.instance,
         parameters=section.parameters,
         mapping=None if section.mapping is None else section.mapping.rules(),

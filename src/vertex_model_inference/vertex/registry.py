@@ -15,6 +15,7 @@ import stamina
 
 from vertex_model_inference.errors import VertexError
 from vertex_model_inference.models import VertexModel
+from vertex_model_inference.vertex.metadata import class_names_in
 
 __all__ = ["DeployedModel", "Registry", "Snapshot", "VertexEndpoint", "VertexRegistry"]
 
@@ -113,6 +114,7 @@ class _Model(msgspec.Struct, frozen=True, rename="camel"):
     supported_input_storage_formats: tuple[str, ...] = ()
     labels: dict[str, str] = {}
     update_time: str = ""
+    metadata: Any = None
 
 
 class _Deployed(msgspec.Struct, frozen=True, rename="camel"):
@@ -263,6 +265,7 @@ def _model(raw: _Model) -> VertexModel:
         container_image=raw.container_spec.image_uri,
         input_formats=raw.supported_input_storage_formats,
         update_time=raw.update_time,
+        class_names=class_names_in(raw.metadata),
     )
 
 

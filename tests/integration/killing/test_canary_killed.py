@@ -1,4 +1,4 @@
-"""kill -9 while the canary is away: it is carried on, judged once, and its rows are neither predicted nor sent twice."""
+"""kill -9 while the canary is away: it is carried on, judged once; its rows are neither predicted nor sent twice."""
 
 from __future__ import annotations
 

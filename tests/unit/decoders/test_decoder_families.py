@@ -21,6 +21,8 @@ from vertex_model_inference.findings import (
     FoundMask,
     FoundPoint,
     FoundPolygon,
+    FoundRelation,
+    FoundText,
 )
 from vertex_model_inference.geometry import rle, runs
 from vertex_model_inference.models import MappingRules, ModelOption, Predictor
@@ -272,6 +274,65 @@ def test_mapping_reads_classes_entities_and_outlines() -> None:
     assert by_name("mapping", (), rings).decode(b'{"ring":[0,0,9,0,9,9]}', WIDE) == (
         FoundPolygon("roof", ((0, 0), (9, 0), (9, 9))),
     )
+
+
+PARTS: dict[str, list[dict[str, Any]]] = {
+    "things": [
+        {"id": 7, "cls": "car", "box": [1, 2, 30, 40], "colour": "red", "marks": ["new", "wet"], "plate": "AB 1"},
+        {"id": "w", "cls": "wheel", "box": [1, 2, 3, 4], "colour": None, "marks": [], "plate": ""},
+    ],
+    "links": [{"kind": "part of", "ends": ["w", 7]}],
+}
+PARTS_RULES = MappingRules(
+    items="things",
+    label="cls",
+    box="box",
+    id="id",
+    answers={"Colour": "colour", "Marks": "marks"},
+    texts={"Plate": "plate"},
+    relations="links",
+    relation=("kind", "ends.0", "ends.1"),
+)
+
+
+def test_mapping_reads_answers_and_relations() -> None:
+    car, wheel, relation = by_name("mapping", (), PARTS_RULES).decode(json.dumps(PARTS).encode(), WIDE)
+    assert isinstance(car, FoundBox)
+    assert isinstance(wheel, FoundBox)
+    assert (car.id, wheel.id) == ("7", "w")
+    assert car.answers == (
+        FoundLabel("red", None, "Colour"),
+        FoundLabel("new", None, "Marks"),
+        FoundLabel("wet", None, "Marks"),
+        FoundText("Plate", "AB 1"),
+    )
+    assert wheel.answers == ()
+    assert relation == FoundRelation("part of", "w", "7")
+
+
+def test_of_an_outline_in_parts_the_largest_has_the_id() -> None:
+    rules = MappingRules(constant="roof", points="rings", id="id")
+    answer = b'{"id": "r", "rings": [[0,0,1,0,1,1], [10,10,19,10,19,19]]}'
+    found = by_name("mapping", (), rules).decode(answer, WIDE)
+    assert [each.id for each in found if isinstance(each, FoundPolygon)] == [None, "r"]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"things": [{**PARTS["things"][0], "colour": {}}]}, "answers of 'Colour'|name of an answer"),
+        ({"things": [{**PARTS["things"][0], "id": None}]}, "an id, text or a whole number"),
+        ({"things": [{**PARTS["things"][0], "plate": 3}]}, "text was expected"),
+        ({"links": [{"kind": "part of", "ends": ["w"]}]}, "'ends.1' of relation 0 is nothing"),
+        ({"links": [{"kind": 3, "ends": ["w", 7]}]}, "the name of a class"),
+    ],
+)
+def test_mapping_says_which_answer_or_relation_is_wrong(change: dict[str, Any], what: str) -> None:
+    with pytest.raises(DecodeError, match=what):
+        by_name("mapping", (), PARTS_RULES).decode(json.dumps({**PARTS, **change}).encode(), WIDE)
+    without = {key: value for key, value in PARTS.items() if key != "links"}
+    with pytest.raises(DecodeError, match="nothing at relations"):
+        by_name("mapping", (), PARTS_RULES).decode(json.dumps(without).encode(), WIDE)
 
 
 @pytest.mark.parametrize(

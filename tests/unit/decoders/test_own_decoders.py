@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from vertex_model_inference.decoders.own import made
 from vertex_model_inference.decoders.registry import by_name, known_names
 from vertex_model_inference.errors import DecodeError, UnknownOutputError
-from vertex_model_inference.findings import FoundBox
+from vertex_model_inference.findings import FoundBox, FoundLabel, FoundRelation, FoundText
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.settings_sections import ModelSection
 
@@ -48,6 +50,36 @@ def test_the_documented_mapping_reads_what_it_says() -> None:
     assert isinstance(found, FoundBox)
     assert (found.label, found.confidence) == ("ripe", 0.9)
     assert (found.left, found.top, found.width, found.height) == pytest.approx((20, 20, 80, 40))
+
+
+def test_the_documented_mapping_with_answers_and_relations_reads_them() -> None:
+    (text,) = (block for block in blocks("models.md", "toml") if "Cars" in block)
+    section = ModelSection(**tomllib.loads(text)["models"]["Cars"])
+    assert section.mapping is not None
+    answer = {
+        "things": [
+            {"id": "a", "cls": "car", "box": [1, 2, 30, 40], "attributes": {"colour": "red", "plate": "AB 1"}},
+            {"id": "b", "cls": "wheel", "box": [1, 2, 3, 4], "attributes": {}},
+        ],
+        "links": [{"kind": "part of", "from": "b", "to": "a"}],
+    }
+    car, _, relation = by_name("mapping", (), section.mapping.rules()).decode(json.dumps(answer).encode(), ROW)
+    assert isinstance(car, FoundBox)
+    assert car.answers == (FoundLabel("red", None, "Colour"), FoundText("Plate", "AB 1"))
+    assert relation == FoundRelation("part of", "b", "a")
+
+
+def test_an_own_decoders_answers_are_held_to_the_same() -> None:
+    class Wild:
+        def __init__(self, _: object) -> None: ...
+
+        def decode(self, _: bytes, __: DataRow) -> tuple[FoundBox, ...]:
+            unsure = FoundLabel("b", 0.5, answers=(FoundText("c", "d", 1.5),))
+            return (FoundBox("a", 1, 1, 2, 2, 0.5, answers=(unsure,)),)
+
+    decoder = made("wild", "here", lambda: Wild, ())
+    with pytest.raises(DecodeError, match=r"has an answer that has an answer that has the confidence 1\.5"):
+        decoder.decode(b"{}", ROW)
 
 
 def test_every_decoder_is_in_the_table_of_models() -> None:

@@ -228,6 +228,7 @@ def test_masks_through_a_video() -> None:
         ("frame-detections", {"0": [seen("a", 1, id=1), seen("a", 1, id=1)]}, ROW, "twice"),
         ("frame-detections", {"0": [], "0.0": []}, ROW, "which another item is too"),
         ("video-segments", [{"label": "a", "start": 1}], ROW, "start without an end"),
+        ("video-masks", [{"label": "a", "segmentations": [{"size": [1, 4], "counts": [3]}]}], ROW, "pixels"),
     ],
 )
 def test_refused_by_name(name: str, answer: Any, row: DataRow, what: str) -> None:

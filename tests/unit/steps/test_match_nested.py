@@ -460,3 +460,12 @@ def test_a_name_that_stands_twice_is_told_by_its_id() -> None:
     assert found.answer == Answer(
         "a", "o:a", 0.5, classifications=(Radio("again", "q:again", Answer("y", "o:y", 0.5), by_id=True),)
     )
+
+
+def test_a_whole_path_comes_before_the_end_of_another() -> None:
+    nested = ask("radio", "Animal", option("Dog", ask("radio", "Breed", "Pug ")))
+    both = Ontology(id="o", name="o", classifications=(ask("radio", "Breed", "PUG"), nested))
+    (found,) = Matcher(both, MatchRules()).match([FoundLabel("Breed/pug", 0.5)], ROW).annotations
+    assert told(found) == {"Breed": ("PUG", 0.5)}
+    with pytest.raises(MatchError, match=r"Breed/PUG .*Animal/Dog/Breed/Pug "):
+        Matcher(both, MatchRules()).match([FoundLabel("pug", 0.5)], ROW)

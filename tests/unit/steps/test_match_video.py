@@ -135,6 +135,10 @@ def test_masks_of_a_video() -> None:
         match(found, row=DataRow(id="r", row_data="x", width=80, height=30))
     with pytest.raises(MatchError, match="cannot be read in frame 2"):
         match(FoundVideoMask("dog", (FoundFrameMask(2, b"x"),), 40, 30))
+    twice = match(found, row=DataRow(id="r", row_data="x", width=80, height=60))
+    larger = encode(np.kron(drawn, np.ones((2, 2), dtype=np.bool_)))
+    assert twice.annotations == (VideoMask("dog", "dog", (FrameMask(2, larger),), 80, 60, 0.5),)
+    assert "scaled to the video's 80 x 60" in twice.notes[0]
 
 
 def framed(label: str, confidence: float | None, *frames: tuple[int, int]) -> FoundLabel:

@@ -90,5 +90,6 @@ class Digits:
             artifact=model.to_bytes(),
             labels={"dataset": "digits"},
             measured=figures,
+            classes=tuple(model.labels),
         )
         return automl(plan, "image_classification", "classification")

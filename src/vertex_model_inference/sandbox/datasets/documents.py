@@ -126,9 +126,12 @@ class Documents:
 
     def model(self) -> ModelPlan:
         """RapidOCR, as its wheel brings it."""
+        from vertex_model_inference.sandbox.containers.ocr import LABEL
+
         return ModelPlan(
             display_name="documents",
             description="OCR: lines of text with their boxes and transcriptions (RapidOCR).",
             image="sandbox/ocr",
             labels={"dataset": "documents", "task": "image-object-detection"},
+            classes=(LABEL,),
         )

@@ -77,11 +77,14 @@ class Entities:
 
     def model(self) -> ModelPlan:
         """spaCy's model, answering as spaCy."""
+        from vertex_model_inference.sandbox.containers.entities import CLASSES
+
         return ModelPlan(
             display_name="entities",
             description="Named entities in English texts (spaCy's en_core_web_sm).",
             image="sandbox/entities",
             labels={"dataset": "entities", "task": "text-extraction"},
+            classes=CLASSES,
         )
 
     def families(self) -> list[ModelPlan]:

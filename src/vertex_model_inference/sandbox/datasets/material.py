@@ -65,6 +65,7 @@ class ModelPlan:
         labels: The model's labels in the registry.
         predict_route: Of the container; other forms of its answers are below it.
         measured: What was measured on rows the model was not trained on, e.g. ``{"test_accuracy": 0.98}``.
+        classes: All that it can find, by its own names; they become slices of its evaluation in the registry.
     """
 
     display_name: str
@@ -77,6 +78,7 @@ class ModelPlan:
     labels: dict[str, str] = field(default_factory=dict)
     predict_route: str = "/predict"
     measured: dict[str, float] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
 
 class Material(Protocol):
@@ -140,6 +142,7 @@ def in_family(plan: ModelPlan, form: str) -> ModelPlan:
         prediction_schema_uri="",
         predict_route=f"{plan.predict_route}/{form}",
         measured={},
+        classes=(),
     )
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 from vertex_model_inference.errors import VertexError
 from vertex_model_inference.sandbox.datasets.bucket import Bucket
-from vertex_model_inference.sandbox.datasets.material import ModelPlan
+from vertex_model_inference.sandbox.datasets.material import AUTOML, ModelPlan
 from vertex_model_inference.sandbox.datasets.target import Target
 
 __all__ = ["upload_model"]
 
 HEALTH_ROUTE = "/health"
+SLICES = 50  # that one call takes
 
 
 def _artifact(plan: ModelPlan, bucket: Bucket) -> str:
@@ -27,6 +28,27 @@ def _artifact(plan: ModelPlan, bucket: Bucket) -> str:
 def _same(model: Any, plan: ModelPlan, artifact_uri: str) -> bool:
     spec = model.container_spec
     return (spec.image_uri, model.artifact_uri, spec.predict_route) == (plan.image, artifact_uri, plan.predict_route)
+
+
+def _evaluate(client: Any, model: str, plan: ModelPlan) -> None:
+    """Give a model the evaluation that AutoML would: what was measured, and a slice for each class."""
+    from google.cloud import aiplatform_v1 as v1
+    from google.protobuf.struct_pb2 import Value
+
+    schema = f"{AUTOML}/modelevaluation/classification_metrics_1.0.0.yaml"
+    metrics = Value()
+    metrics.struct_value.update(plan.measured)
+    made = client.import_model_evaluation(
+        parent=model, model_evaluation=v1.ModelEvaluation(metrics_schema_uri=schema, metrics=metrics), timeout=60
+    )
+    for start in range(0, len(plan.classes), SLICES):
+        slices = [
+            v1.ModelEvaluationSlice(
+                slice_=v1.ModelEvaluationSlice.Slice(dimension="annotationSpec", value=label), metrics_schema_uri=schema
+            )
+            for label in plan.classes[start : start + SLICES]
+        ]
+        client.batch_import_model_evaluation_slices(parent=made.name, model_evaluation_slices=slices, timeout=60)
 
 
 def upload_model(plan: ModelPlan, target: Target, bucket: Bucket) -> tuple[str, str]:
@@ -79,7 +101,10 @@ def upload_model(plan: ModelPlan, target: Target, bucket: Bucket) -> tuple[str, 
         if found is not None:  # trained anew: the next version of the same model
             request.parent_model = found.name.partition("@")[0]
         uploaded = client.upload_model(request, timeout=60).result(timeout=120)
-        return uploaded.model.partition("@")[0], uploaded.model_version_id or "1"
+        name, version = uploaded.model.partition("@")[0], uploaded.model_version_id or "1"
+        if plan.classes:
+            _evaluate(client, f"{name}@{version}", plan)
+        return name, version
     except (GoogleAPIError, ConnectionError) as error:
         raise VertexError(f"The model {plan.display_name!r} could not be uploaded: {error}") from None
     finally:

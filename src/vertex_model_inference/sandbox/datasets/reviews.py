@@ -147,6 +147,7 @@ class Reviews:
             artifact=model.to_bytes(),
             labels={"dataset": "reviews", "task": "text-classification"},
             measured=figures,
+            classes=tuple(model.labels),
         )
 
     def families(self) -> list[ModelPlan]:

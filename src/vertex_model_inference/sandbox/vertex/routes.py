@@ -29,6 +29,7 @@ _ID = r"(?P<id>[^/:@]+)"
 _VERSIONED = _ID + r"(?:@(?P<version>[^/:]+))?"
 _OPERATION = r"(?:(?:models|endpoints|batchPredictionJobs)/[^/:]+/)?operations/(?P<operation>[^/:]+)"
 _PUBLISHER = r"publishers/(?P<publisher>[^/]+)/models"
+_EVALUATION = rf"models/{_VERSIONED}/evaluations/(?P<evaluation>[^/:]+)"
 _DEPLOYED = rf"endpoints/{_ID}/deployedModels/(?P<deployed>[^/:]+)"
 
 _TABLE = [
@@ -40,6 +41,10 @@ _TABLE = [
     ("DELETE", f"models/{_ID}", "models.delete"),
     ("DELETE", f"models/{_VERSIONED}:deleteVersion", "models.deleteVersion"),
     ("POST", f"models/{_VERSIONED}:mergeVersionAliases", "models.mergeVersionAliases"),
+    ("POST", f"models/{_VERSIONED}/evaluations:import", "models.evaluations.import"),
+    ("GET", f"models/{_VERSIONED}/evaluations", "models.evaluations.list"),
+    ("POST", f"{_EVALUATION}/slices:batchImport", "models.evaluations.slices.batchImport"),
+    ("GET", f"{_EVALUATION}/slices", "models.evaluations.slices.list"),
     ("GET", "endpoints", "endpoints.list"),
     ("POST", "endpoints", "endpoints.create"),
     ("GET", f"endpoints/{_ID}", "endpoints.get"),

@@ -12,6 +12,7 @@ import orjson
 from vertex_model_inference.sandbox.config import SandboxConfig
 from vertex_model_inference.sandbox.vertex.containers import Containers
 from vertex_model_inference.sandbox.vertex.endpoints import Endpoints
+from vertex_model_inference.sandbox.vertex.evaluations import Evaluations
 from vertex_model_inference.sandbox.vertex.gemini import Gemini
 from vertex_model_inference.sandbox.vertex.jobs import Jobs
 from vertex_model_inference.sandbox.vertex.knobs import JobPlan, Mischief, Settings
@@ -48,6 +49,7 @@ class Service:
         self.containers = Containers(config.storage_url)
         self.operations = Operations(self.store, self.settings)
         self.models = Models(self.store, self.operations)
+        self.evaluations = Evaluations(self.store, self.models)
         self.endpoints = Endpoints(self.store, self.models, self.containers, self.operations)
         self.online = Online(self.endpoints, self.containers, self.settings)
         self.gemini = Gemini(self.objects)
@@ -63,6 +65,10 @@ class Service:
             "models.delete": self.models.delete,
             "models.deleteVersion": self.models.delete_version,
             "models.mergeVersionAliases": self.models.merge_aliases,
+            "models.evaluations.import": self.evaluations.add,
+            "models.evaluations.list": self.evaluations.list,
+            "models.evaluations.slices.batchImport": self.evaluations.add_slices,
+            "models.evaluations.slices.list": self.evaluations.list_slices,
             "endpoints.list": self.endpoints.list,
             "endpoints.create": self.endpoints.create,
             "endpoints.get": self.endpoints.get,
