@@ -25,11 +25,13 @@ __all__ = [
     "FoundLabel",
     "FoundLine",
     "FoundMask",
+    "FoundObject",
     "FoundPoint",
     "FoundPolygon",
     "FoundQuote",
     "FoundRelation",
     "FoundText",
+    "FoundTokens",
     "FoundTrack",
     "FoundVideoMask",
 ]
@@ -184,6 +186,22 @@ class FoundQuote(msgspec.Struct, frozen=True, tag="quote"):
     occurrence: int = 0
 
 
+class FoundTokens(msgspec.Struct, frozen=True, tag="tokens"):
+    """The model marked words of a document, named as its text layer names them.
+
+    Attributes:
+        label: The model's own name of the class.
+        selections: Page (from 1), id of a group of the text layer, and the ids of those of its tokens that are meant.
+        confidence: 0..1, or None when the model gives none.
+    """
+
+    label: str
+    selections: tuple[tuple[int, str, tuple[str, ...]], ...]
+    confidence: float | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
+
+
 class FoundFrame(msgspec.Struct, frozen=True):
     """Where a tracked object is in one frame: ``frame`` from 1, and a box in pixels as of ``FoundBox``."""
 
@@ -229,12 +247,31 @@ class FoundVideoMask(msgspec.Struct, frozen=True, tag="video_mask"):
 
 
 class FoundRelation(msgspec.Struct, frozen=True, tag="relation"):
-    """The model relates two things that it found: ``source`` and ``target`` are their ``id``."""
+    """The model relates two things that it found: ``source`` and ``target`` are their ``id``.
+
+    ``directed``: whether the order of the two means something.
+    """
 
     label: str
     source: str
     target: str
     confidence: float | None = None
+    directed: bool = True
 
 
-Finding = FoundLabel | FoundBox | FoundText | FoundPolygon | FoundLine | FoundPoint | FoundMask | FoundEntity
+FoundObject = (
+    FoundBox
+    | FoundPolygon
+    | FoundLine
+    | FoundPoint
+    | FoundMask
+    | FoundEntity
+    | FoundQuote
+    | FoundTokens
+    | FoundTrack
+    | FoundVideoMask
+)
+"""What has a place in the asset."""
+
+Finding = FoundLabel | FoundText | FoundObject | FoundRelation
+"""Anything that a model says about a row."""

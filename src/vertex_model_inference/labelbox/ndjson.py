@@ -3,6 +3,11 @@
 The form is what the ``labelbox`` SDK 7.17.0's own ``NDJsonConverter`` writes, with one difference: a confidence of 0.0
 is kept (the SDK loses it on objects, and Labelbox then takes it as 1). Where the confidence stands: on the object for
 tools, on each answer for radios and checklists, on the row for free text; likewise in nested classifications.
+Relationships have none.
+
+Pages of documents are counted from 1, for boxes as for words: so do the SDK's validation of text selections and its
+test fixtures, which import a box with ``page`` 1 and see it come back with ``page_number`` 1. Boxes on pages are in
+points.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from vertex_model_inference.annotations import (
     Answer,
     Box,
     Checklist,
+    DocumentEntity,
     FreeText,
     Mask,
     Point,
@@ -29,11 +35,15 @@ from vertex_model_inference.annotations import (
     Polyline,
     Question,
     Radio,
+    Relationship,
     Shape,
     TextEntity,
+    VideoBox,
+    VideoMask,
 )
 from vertex_model_inference.geometry.masks import png
 from vertex_model_inference.geometry.runs import decode
+from vertex_model_inference.labelbox import ndjson_video
 from vertex_model_inference.rows import DataRow
 
 __all__ = ["lines", "row_uuid", "row_uuids"]
@@ -88,10 +98,30 @@ def lines(annotations: Sequence[Annotation], row: DataRow, uuid_of: Callable[[in
                 value["name"] = annotation.name
             value["classifications"] = [_question(question) for question in nested] if nested else []
             value["bbox"] = {"top": top / 100, "left": left / 100, "height": height / 100, "width": width / 100}
+            if annotation.page is not None:
+                value["page"] = annotation.page
+                value["unit"] = "POINTS"
         elif isinstance(annotation, Radio | Checklist | FreeText):
             value = _question(annotation)
+            if frames := ndjson_video.frames_of(annotation)[0]:
+                value["frames"] = frames
             value["uuid"] = uuid_of(index)
             value["dataRow"] = data_row
+            if annotation.message_id is not None:
+                value["messageId"] = annotation.message_id
+        elif isinstance(annotation, Relationship):
+            value = {"uuid": uuid_of(index), "dataRow": data_row, **_reference(annotation)}
+            value["relationship"] = {
+                "source": uuid_of(annotation.source),
+                "target": uuid_of(annotation.target),
+                "type": "unidirectional" if annotation.directed else "bidirectional",
+            }
+        elif isinstance(annotation, VideoBox):
+            value = {"uuid": uuid_of(index), "dataRow": data_row, **_reference(annotation)}
+            value.update(ndjson_video.segments(annotation, _question))
+        elif isinstance(annotation, VideoMask):
+            value = {**_confident(annotation.confidence), "uuid": uuid_of(index), "dataRow": data_row}
+            value.update(ndjson_video.video_masks(annotation))
         else:
             value = _confident(annotation.confidence)
             value["uuid"] = uuid_of(index)
@@ -125,8 +155,16 @@ def _shape(shape: Shape) -> dict[str, Any]:
     if isinstance(shape, Mask):
         drawn = png(decode(shape.counts, shape.width, shape.height))
         return {"mask": {"png": base64.b64encode(drawn).decode()}}
+    if isinstance(shape, DocumentEntity):
+        return {
+            "textSelections": [
+                {"tokenIds": selection.token_ids, "groupId": selection.group_id, "page": selection.page}
+                for selection in shape.selections
+            ]
+        }
     assert isinstance(shape, TextEntity)
-    return {"location": {"start": shape.start, "end": shape.end}}
+    location = {"location": {"start": shape.start, "end": shape.end}}
+    return location if shape.message_id is None else {"messageId": shape.message_id, **location}
 
 
 def _point(x: float, y: float) -> dict[str, float]:
@@ -134,7 +172,7 @@ def _point(x: float, y: float) -> dict[str, float]:
     return {"x": floor(x * 100 + 0.5) / 100, "y": floor(y * 100 + 0.5) / 100}
 
 
-def _reference(feature: Shape | Question | Answer) -> dict[str, str]:
+def _reference(feature: Shape | VideoBox | Question | Answer | Relationship) -> dict[str, str]:
     return {"schemaId": feature.feature_schema_id} if feature.by_id else {"name": feature.name}
 
 
@@ -142,12 +180,15 @@ def _question(question: Question) -> dict[str, Any]:
     if isinstance(question, FreeText):
         return {**_confident(question.confidence), **_reference(question), "answer": question.text}
     if isinstance(question, Checklist):
-        return {**_reference(question), "answer": [_answer(answer) for answer in question.answers]}
+        framed = ndjson_video.frames_of(question)[1]
+        return {**_reference(question), "answer": [_answer(answer, framed=framed) for answer in question.answers]}
     return {**_reference(question), "answer": _answer(question.answer)}
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: Answer, *, framed: bool = False) -> dict[str, Any]:
     value = {**_confident(answer.confidence), **_reference(answer)}
+    if framed and answer.frames:
+        value["frames"] = ndjson_video.ranges(answer)
     if answer.classifications:
         value["classifications"] = [_question(question) for question in answer.classifications]
     return value

@@ -13,7 +13,6 @@ from vertex_model_inference.sandbox.datasets.target import Target
 __all__ = ["upload_model"]
 
 HEALTH_ROUTE = "/health"
-PREDICT_ROUTE = "/predict"
 
 
 def _artifact(plan: ModelPlan, bucket: Bucket) -> str:
@@ -23,6 +22,11 @@ def _artifact(plan: ModelPlan, bucket: Bucket) -> str:
     folder = f"models/{plan.display_name}/{hashlib.sha256(plan.artifact).hexdigest()[:16]}"
     bucket.put({f"{folder}/model.npz": (plan.artifact, "application/octet-stream")})
     return bucket.uri(folder)
+
+
+def _same(model: Any, plan: ModelPlan, artifact_uri: str) -> bool:
+    spec = model.container_spec
+    return (spec.image_uri, model.artifact_uri, spec.predict_route) == (plan.image, artifact_uri, plan.predict_route)
 
 
 def upload_model(plan: ModelPlan, target: Target, bucket: Bucket) -> tuple[str, str]:
@@ -53,7 +57,7 @@ def upload_model(plan: ModelPlan, target: Target, bucket: Bucket) -> tuple[str, 
             v1.ListModelsRequest(parent=parent, filter=f'display_name="{plan.display_name}"'), timeout=60
         )
         found = next((model for model in listed if dict(model.labels) == plan.labels), None)
-        if found is not None and (found.container_spec.image_uri, found.artifact_uri) == (plan.image, artifact_uri):
+        if found is not None and _same(found, plan, artifact_uri):
             return found.name.partition("@")[0], found.version_id or "1"
         model = v1.Model(
             display_name=plan.display_name,
@@ -62,7 +66,9 @@ def upload_model(plan: ModelPlan, target: Target, bucket: Bucket) -> tuple[str, 
             artifact_uri=artifact_uri,
             metadata_schema_uri=plan.metadata_schema_uri,
             container_spec=v1.ModelContainerSpec(
-                image_uri=plan.image, predict_route=PREDICT_ROUTE, health_route=HEALTH_ROUTE
+                image_uri=plan.image,
+                predict_route=plan.predict_route,
+                health_route=HEALTH_ROUTE,
             ),
         )
         if plan.instance_schema_uri:
