@@ -22,8 +22,8 @@ def row(number: int, status: str, step: str | None = None, code: str | None = No
     return msgspec.convert(fields, Outcome)
 
 
-def rows(count: int, *kind: str, **more: object) -> list[Outcome]:
-    return [row(number, *kind, **more) for number in range(count)]
+def rows(count: int, status: str, step: str | None = None, code: str | None = None, **more: object) -> list[Outcome]:
+    return [row(number, status, step, code, **more) for number in range(count)]
 
 
 PREDICTED = row(90, "predicted", annotations=3)
