@@ -11,6 +11,11 @@ import labelbox as lb
 import pytest
 from tests.integration.fates.lab import Container, Done, Lab, Scene, radio
 
+from vertex_model_inference.runs import inline
+from vertex_model_inference.runs.surroundings import Surroundings
+from vertex_model_inference.settings import load
+from vertex_model_inference.webhook.wiring import catalog_of
+
 DEPRECATED = {
     "errors": [
         {
@@ -211,6 +216,33 @@ def test_a_batch_model_with_an_endpoint_tries_that(
     assert jobs(lab, done) == [24]
     assert sorted(Counter(instance["text"] for instance in container.seen).values()) == [1] * ROWS
     assert {tuple(sorted(instance)) for instance in container.seen} == {("text",)}  # the same instances both ways
+
+
+@pytest.mark.parametrize("good", [True, False], ids=["good", "bad"])
+def test_hosts_without_an_engine_have_a_canary_too(
+    lab: Lab, scene: Scene, container: Container, toml: str, tmp_path: Path, good: bool
+) -> None:
+    container.answer = kind if good else lambda _: {"logits": [0.125]}
+    (tmp_path / "vmi.toml").write_text(toml)
+    settings = load({**lab.config.environment(), "VMI_DATA_DIR": str(tmp_path / "vmi"), **CANARY}, tmp_path)
+    option = catalog_of(settings).refresh().find("polite")
+    assert option is not None
+    surroundings = Surroundings(settings)
+    try:
+        started = inline.begin(surroundings, scene.run.uid, option, None)
+        assert inline.extract(surroundings, started.run_id) == 4  # the canary, and 24 rows in files of 10
+        assert container.seen == []
+        finished = inline.infer(surroundings, started.run_id)
+    finally:
+        surroundings.close()
+    counts = finished.counts
+    assert counts.ended == counts.exported == ROWS
+    if good:
+        assert (finished.state, counts.predicted) == ("COMPLETE", ROWS)
+        assert sorted(Counter(instance["text"] for instance in container.seen).values()) == [1] * ROWS
+    else:
+        assert (finished.state, counts.failed, len(container.seen)) == ("FAILED", ROWS, 6)
+        assert "stopped at its canary" in scene.glance()["error_message"]
 
 
 def jobs(lab: Lab, done: Done) -> list[int]:
