@@ -19,6 +19,8 @@ from vertex_model_inference.findings import (
     FoundPoint,
     FoundPolygon,
     FoundText,
+    FoundTrack,
+    FoundVideoMask,
 )
 from vertex_model_inference.models import MappingRules
 from vertex_model_inference.sandbox.containers.forms.boxes import BOXES
@@ -41,6 +43,8 @@ WAYS: dict[type, tuple[str, ...]] = {
     FoundLine: ("line",),
     FoundPoint: ("point",),
     FoundEntity: ("entity",),
+    FoundTrack: ("track",),
+    FoundVideoMask: ("video mask",),
 }
 """Kind of finding -> the kinds of annotation that it can become."""
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pytest
 from tests.integration.kinds.cells import CAPTION, FEATURES, GIVES, NAMES, WAYS, Cell, Expected, cells
 from tests.integration.kinds.test_matrix import HEIGHT, TEXT, WIDTH, Scene, _pixels, scene
+from tests.integration.kinds.video_cells import VIDEO_CELLS
 
 from vertex_model_inference.decoders.registry import _BUILT_IN, by_name, recognise
 from vertex_model_inference.geometry.masks import draw
@@ -31,7 +32,7 @@ CELLS = cells()
 
 
 def test_the_matrix_is_whole() -> None:
-    there = {(cell.family.partition(":")[0], cell.way) for cell in CELLS}
+    there = {(cell.family.partition(":")[0], cell.way) for cell in (*CELLS, *VIDEO_CELLS)}
     lacking = []
     for family, made in _BUILT_IN.items():
         kinds = GIVES.get(family) or _given(made)
@@ -42,7 +43,7 @@ def test_the_matrix_is_whole() -> None:
             if (family, way) not in there
         ]
     lacking += [f"mapping by {way}" for kind in GIVES["mapping"] for way in WAYS[kind] if ("mapping", way) not in there]
-    assert not lacking, f"add cells of {', '.join(lacking)} to cells() in tests/integration/kinds/cells.py"
+    assert not lacking, f"add cells of {', '.join(lacking)} to tests/integration/kinds/cells.py or video_cells.py"
 
 
 def _given(decoder: Any) -> tuple[type, ...]:
