@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pytest
 from tests.integration.kinds.cells import CAPTION, FEATURES, GIVES, NAMES, WAYS, Cell, Expected, cells
 from tests.integration.kinds.test_matrix import HEIGHT, TEXT, WIDTH, Scene, _pixels, scene
+from tests.integration.kinds.test_read_families import READ_CELLS
 from tests.integration.kinds.video_cells import VIDEO_CELLS
 
 from vertex_model_inference.decoders.registry import _BUILT_IN, by_name, recognise
@@ -32,7 +33,8 @@ CELLS = cells()
 
 
 def test_the_matrix_is_whole() -> None:
-    there = {(cell.family.partition(":")[0], cell.way) for cell in (*CELLS, *VIDEO_CELLS)}
+    there = {(cell.family.partition(":")[0], cell.way) for cell in CELLS} | READ_CELLS
+    there |= {(cell.family.partition(":")[0], cell.way) for cell in VIDEO_CELLS}
     lacking = []
     for family, made in _BUILT_IN.items():
         kinds = GIVES.get(family) or _given(made)
@@ -43,7 +45,8 @@ def test_the_matrix_is_whole() -> None:
             if (family, way) not in there
         ]
     lacking += [f"mapping by {way}" for kind in GIVES["mapping"] for way in WAYS[kind] if ("mapping", way) not in there]
-    assert not lacking, f"add cells of {', '.join(lacking)} to tests/integration/kinds/cells.py or video_cells.py"
+    where = "cells.py, video_cells.py or test_read_families.py in tests/integration/kinds"
+    assert not lacking, f"add cells of {', '.join(lacking)} to {where}"
 
 
 def _given(decoder: Any) -> tuple[type, ...]:

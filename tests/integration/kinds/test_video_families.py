@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import socket
-import time
-import uuid
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -16,10 +13,10 @@ from typing import Any
 import av
 import httpx2
 import labelbox as lb
-import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from tests.integration.kinds.stage import Stage, question, tool
 from tests.integration.kinds.video_cells import (
     COUNT,
     HEIGHT,
@@ -33,14 +30,8 @@ from tests.integration.kinds.video_cells import (
 )
 
 from vertex_model_inference.decoders.registry import by_name, recognise
-from vertex_model_inference.labelbox.ndjson import lines, row_uuids
-from vertex_model_inference.labelbox.ontologies import parse_ontology
 from vertex_model_inference.models import MatchRules, ModelOption, Predictor
-from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.rows import DataRow, MediaType
-from vertex_model_inference.sandbox.child import run_in_thread
-from vertex_model_inference.sandbox.config import SandboxConfig
-from vertex_model_inference.sandbox.labelbox.app import create_app
 from vertex_model_inference.steps.match import Matcher
 
 FEATURES = {"radio": "animal/{}", "checklist": "traits/{}", "track": "box", "video mask": "pixels"}
@@ -58,68 +49,25 @@ def _write_video(path: Path) -> None:
         file.mux(stream.encode())
 
 
-class Cinema(msgspec.Struct):
-    """A model of an ontology, and a video."""
-
-    client: Any
-    model: Any
-    ontology: Ontology
-    row: DataRow
-
-    def annotations(self, found: Any, **rules: Any) -> dict[str, Any]:
-        """Import what is found into a fresh model run, and give the export's annotations."""
-        run = self.model.create_model_run(uuid.uuid4().hex)
-        run.upsert_data_rows(global_keys=["video"])
-        matched = Matcher(self.ontology, MatchRules(**rules)).match(found, self.row)
-        assert matched.dropped == {}
-        made = lines(matched.annotations, self.row, row_uuids(uuid.uuid4().hex, self.row.id))
-        job = run.add_predictions(f"import {uuid.uuid4()}", [msgspec.json.decode(line) for line in made])
-        end = time.monotonic() + 30
-        while job.state.value == "RUNNING":
-            assert time.monotonic() < end, "the import did not end"
-            time.sleep(0.02)
-            job.refresh()
-        assert job.errors == []
-        task = run.export(params={"predictions": True})
-        task.wait_till_done()
-        (row,) = [each.json for each in task.get_buffered_stream()]
-        (prediction,) = row["experiments"][self.model.uid]["runs"][run.uid]["predictions"]
-        assert prediction["label_kind"] == "Video"
-        exported: dict[str, Any] = prediction["annotations"]
-        return exported
-
-
 @pytest.fixture(scope="module")
-def cinema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cinema]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("video-families")
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-        config = SandboxConfig(state=folder / "state", labelbox_port=port, storage_port=1, vertex_port=1)
-        with run_in_thread(create_app(config), sock):
-            yield _cinema(config, folder)
-
-
-def _cinema(config: SandboxConfig, folder: Path) -> Cinema:
-    url = config.labelbox_url
-    client: Any = lb.Client(api_key="any", endpoint=f"{url}/graphql", rest_endpoint=f"{url}/api/v1")
     _write_video(folder / "video.mp4")
-    item = {"row_data": client.upload_file(str(folder / "video.mp4")), "global_key": "video", "media_type": "VIDEO"}
-    task = client.create_dataset(name="videos").create_data_rows([item])
-    task.wait_till_done()
-    assert task.errors is None
-    tools = [
-        {"tool": kind, "name": name, "color": "#ff0000", "classifications": []}
-        for name, kind in (("box", "rectangle"), ("pixels", "raster-segmentation"))
-    ]
-    options = [{"label": name, "value": name} for name in ("cat", "dog")]
-    questions = [
-        {"type": kind, "name": name, "instructions": name, "scope": "index", "options": options}
-        for name, kind in (("animal", "radio"), ("traits", "checklist"))
-    ]
-    made = client.create_ontology("videos", {"tools": tools, "classifications": questions}, lb.MediaType.Video)
+    normalized = {
+        "tools": [tool("box", "rectangle"), tool("pixels", "raster-segmentation")],
+        "classifications": [
+            question("animal", "radio", "cat", "dog", scope="index"),
+            question("traits", "checklist", "cat", "dog", scope="index"),
+        ],
+    }
+    with Stage.open(folder, folder / "video.mp4", lb.MediaType.Video, normalized) as made:
+        yield made
+
+
+@pytest.mark.parametrize("cell", VIDEO_CELLS, ids=lambda cell: f"{cell.family}-by-{cell.way}")
+def test_a_cell(stage: Stage, cell: VideoCell) -> None:
     row = DataRow(
-        id=task.result[0]["id"],
+        id=stage.row_id,
         row_data="video",
         media_type=MediaType.VIDEO,
         width=WIDTH,
@@ -127,21 +75,19 @@ def _cinema(config: SandboxConfig, folder: Path) -> Cinema:
         frame_rate=RATE,
         frame_count=COUNT,
     )
-    ontology = parse_ontology({"id": made.uid, "name": made.name, "normalized": made.normalized})
-    return Cinema(client, client.create_model("videos", made.uid), ontology, row)
-
-
-@pytest.mark.parametrize("cell", VIDEO_CELLS, ids=lambda cell: f"{cell.family}-by-{cell.way}")
-def test_a_cell(cinema: Cinema, cell: VideoCell) -> None:
     said = json.dumps(cell.answer()).encode()
     if cell.known:
         option = ModelOption(name="m", predictor=Predictor.BATCH)
         assert recognise([said], option).name == cell.family
-    findings = by_name(cell.family).decode(said, cinema.row)
-    classes = {name: FEATURES[cell.way].format(name) for name in ("cat", "dog")}
-    exported = cinema.annotations(findings, threshold=0.0, simplify_px=0.0, classes=classes)
+    findings = by_name(cell.family).decode(said, row)
+    classes: dict[str, str | tuple[str, ...]] = {name: FEATURES[cell.way].format(name) for name in ("cat", "dog")}
+    rules = MatchRules(threshold=0.0, simplify_px=0.0, classes=classes)
+    matched = Matcher(stage.ontology, rules).match(findings, row)
+    assert matched.dropped == {}
+    prediction = stage.export(matched.annotations, row)
+    assert prediction["label_kind"] == "Video"
     check = {"radio": _radio, "checklist": _checklist, "track": _tracks, "video mask": _masks}[cell.way]
-    check(exported)
+    check(prediction["annotations"])
 
 
 def _edges(exported: dict[str, Any]) -> dict[tuple[int, int], list[dict[str, Any]]]:
@@ -191,7 +137,7 @@ def _masks(exported: dict[str, Any]) -> None:
     found = sorted(exported["objects"], key=lambda each: -each["confidence"])
     assert len(found) == len(MASKS)
     for each, (score, masks) in zip(found, MASKS.values(), strict=True):
-        assert each["name"] == "pixels"
+        assert [instance["name"] for instance in each["masks"]["instances"]] == ["pixels"]
         assert each["confidence"] == pytest.approx(score, abs=1e-6)
         pictures = {frame["index"]: _pixels(frame) for frame in each["masks"]["frames"]}
         assert pictures.keys() == masks.keys()

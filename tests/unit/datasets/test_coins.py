@@ -74,7 +74,7 @@ def test_a_blank_picture_has_no_coins(value: int) -> None:
 def test_the_ontology_has_a_tool_for_each_class_of_each_form(rows: dict[str, SeedRow]) -> None:
     instance = {"content": base64.b64encode(rows["row-1"].data or b"").decode()}
     model = load("")
-    said = {}
+    said: dict[str, None] = {}
     for name in ("rle-masks", "hf-detection", "polygons"):
         (answer,) = model.others[name]([instance], None)
         said |= {one.get("label") or one["category"]: None for one in answer}
