@@ -166,4 +166,7 @@ def _seconds(value: Time) -> float | None:
             return float(text)
         except ValueError:
             return None
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
