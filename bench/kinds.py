@@ -204,8 +204,10 @@ KINDS: dict[str, Callable[[int], Kind]] = {
 
 
 def _rows(kind: Kind) -> list[DataRow]:
-    media = {} if kind.decoder == "hf-token-classification" else {"width": WIDTH, "height": HEIGHT}
-    return [DataRow(id=f"cm0datarow{number:015d}", row_data="x", **media) for number in range(kind.rows)]
+    width, height = (None, None) if kind.decoder == "hf-token-classification" else (WIDTH, HEIGHT)
+    return [
+        DataRow(id=f"cm0datarow{number:015d}", row_data="x", width=width, height=height) for number in range(kind.rows)
+    ]
 
 
 def ours(kind: Kind, rows: Sequence[DataRow]) -> list[bytes]:

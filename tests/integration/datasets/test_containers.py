@@ -19,7 +19,7 @@ import pytest
 from vertex_model_inference.rows import Split
 from vertex_model_inference.sandbox.child import run_in_thread
 from vertex_model_inference.sandbox.config import SandboxConfig
-from vertex_model_inference.sandbox.containers.serve import Forms, InstanceError, Predict, create_app
+from vertex_model_inference.sandbox.containers.serve import Forms, InstanceError, Load, Predict, create_app
 from vertex_model_inference.sandbox.datasets.bucket import Bucket
 from vertex_model_inference.sandbox.datasets.digits import Digits
 from vertex_model_inference.sandbox.datasets.documents import VIEWS, Documents
@@ -43,7 +43,7 @@ def _until(condition: Callable[[], bool], what: str, seconds: float = 60) -> Non
 
 
 @contextmanager
-def _served(load: Callable[[str], Predict], **options: Any) -> Iterator[str]:
+def _served(load: Load, **options: Any) -> Iterator[str]:
     with _socket() as sock, run_in_thread(create_app(load, "gs://b/m", **options), sock):
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
 
