@@ -16,7 +16,7 @@ from vertex_model_inference.geometry.boxes import Edges, iou, kept_by_nms
 from vertex_model_inference.geometry.masks import draw, outlines, png, scaled
 from vertex_model_inference.geometry.overlap import kept_by_overlap, mask_ious, polygon_iou
 from vertex_model_inference.geometry.polygons import Ring, area, clip, simplify
-from vertex_model_inference.geometry.runs import BitMask, MalformedRunsError, decode, decode_runs, encode
+from vertex_model_inference.geometry.runs import BitMask, MalformedRunsError, covered, decode, decode_runs, encode
 
 calmly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=80)
 
@@ -37,6 +37,7 @@ def bitmasks(draw_value: st.DrawFn) -> BitMask:
 def test_run_lengths_come_back(mask: BitMask) -> None:
     height, width = mask.shape
     assert np.array_equal(decode(encode(mask), width, height), mask)
+    assert covered(encode(mask), width, height) == mask.sum()
     flat = mask.T.reshape(-1).tolist()
     runs, value = [0], False
     for bit in flat:
@@ -53,8 +54,14 @@ def test_any_bytes_are_a_mask_or_refused(counts: bytes) -> None:
     try:
         mask = decode(counts, 7, 5)
     except MalformedRunsError:
+        with pytest.raises(MalformedRunsError):
+            covered(counts, 7, 5)
         return
     assert mask.shape == (5, 7)
+    try:
+        assert covered(counts, 7, 5) == mask.sum()
+    except MalformedRunsError:  # it is the stricter of the two
+        assert decode(encode(mask), 7, 5).shape == mask.shape
 
 
 @pytest.mark.parametrize("runs", [[], [1], [-1, 36], [36], [2**70], [35, 1]])

@@ -274,20 +274,18 @@ def test_at_each_frame_stands_the_answer_that_would_stand_alone(
 def boxes_with_ids(draw: st.DrawFn) -> list[FoundBox]:
     """Boxes named a, b, c ... by the model; now and then one has the name of another, no area, or little confidence."""
     mostly = st.sampled_from([0, 0, 0, 0, 1]).map(bool)
-    made = []
-    for name in "abcd"[: draw(st.integers(0, 4))]:
-        made.append(
-            FoundBox(
-                draw(st.sampled_from(["cat", "dog"])),
-                draw(st.sampled_from([0.0, 1.0, 100.0, 200.0])),
-                5.0,
-                0.0 if draw(mostly) else 40.0,
-                50.0,
-                draw(st.sampled_from([0.2, 0.6, 0.9])),
-                id="a" if draw(mostly) else name,
-            )
+    return [
+        FoundBox(
+            draw(st.sampled_from(["cat", "dog"])),
+            draw(st.sampled_from([0.0, 1.0, 100.0, 200.0])),
+            5.0,
+            0.0 if draw(mostly) else 40.0,
+            50.0,
+            draw(st.sampled_from([0.2, 0.6, 0.9])),
+            id="a" if draw(mostly) else name,
         )
-    return made
+        for name in "abcd"[: draw(st.integers(0, 4))]
+    ]
 
 
 pairs = st.sampled_from([(a, b) for a in "abcd" for b in "abcd" if (a, b) != ("d", "c")])

@@ -131,7 +131,7 @@ def _same_masks(predictions: list[dict[str, Any]], labels: list[dict[str, Any]])
             for name, mask in drawn
             if name == truth["name"] and mask.shape == pixels.shape
         ]
-        count += max(overlaps, default=0.0) >= _SAME
+        count += bool(max(overlaps, default=0.0) >= _SAME)
     return count
 
 

@@ -170,5 +170,5 @@ def _seconds(value: Time) -> float | None:
             return None
     try:
         return float(value)
-    except OverflowError:
+    except OverflowError:  # a whole number of hundreds of digits
         return None

@@ -14,6 +14,9 @@ import numpy as np
 from vertex_model_inference.geometry.polygons import Ring, area, simplify
 from vertex_model_inference.geometry.runs import BitMask
 
+_RLE = 3
+"""zlib's Z_RLE: masks are runs, and looking for nothing else takes half the time and gives smaller files."""
+
 __all__ = ["draw", "outlines", "png", "scaled"]
 
 
@@ -22,7 +25,7 @@ def png(mask: BitMask) -> bytes:
     from PIL import Image
 
     out = io.BytesIO()
-    Image.fromarray(mask.astype(np.uint8)).save(out, "PNG")
+    Image.fromarray(mask.astype(np.uint8)).save(out, "PNG", compress_type=_RLE)
     return out.getvalue()
 
 

@@ -15,7 +15,7 @@ from vertex_model_inference.annotations import Box, Mask, Point, Polygon, Polyli
 from vertex_model_inference.errors import MatchError
 from vertex_model_inference.findings import FoundBox, FoundEntity, FoundLine, FoundMask, FoundPoint, FoundPolygon
 from vertex_model_inference.geometry.polygons import Ring, area, bounds, clip, open_ring
-from vertex_model_inference.geometry.runs import MAX_PIXELS, BitMask, MalformedRunsError, decode, encode
+from vertex_model_inference.geometry.runs import MAX_PIXELS, BitMask, MalformedRunsError, covered, decode, encode
 from vertex_model_inference.models import MatchRules
 from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.sources import Source
@@ -130,6 +130,12 @@ def mask(found: FoundMask, tool: ToolFeature, about: About) -> Sequence[Polygon 
         what = f"is {found.width} x {found.height} pixels, but the picture is {picture}, which is of another form"
         raise _wrong(found, about.row, what)
     wide, high = size
+    if tool.kind != "polygon" and (found.width, found.height) == (wide, high) and about.rules.min_size_px <= 1:
+        # Nothing is asked of its pixels but that there are some.
+        if not _covered(found, about.row):
+            return _SMALL
+        name, schema_id, confidence = tool.name, tool.feature_schema_id, found.confidence
+        return (Mask(name, schema_id, found.counts, wide, high, confidence, by_id=tool.by_id),)
     drawn = _decoded(found, about.row)
     if (found.width, found.height) == (wide, high):
         return _of_pixels(found, drawn, found.counts, tool, about)
@@ -183,6 +189,13 @@ def _drawn(found: FoundPolygon, ring: tuple[tuple[float, float], ...], row: Data
     if row.width * row.height > MAX_PIXELS:
         raise _wrong(found, row, f"cannot be drawn as a mask of {row.width} x {row.height} pixels, that is too large")
     return draw(ring, row.width, row.height)
+
+
+def _covered(found: FoundMask, row: DataRow) -> int:
+    try:
+        return covered(found.counts, found.width, found.height)
+    except MalformedRunsError as error:
+        raise _wrong(found, row, f"cannot be read: {error}") from error
 
 
 def _decoded(found: FoundMask, row: DataRow) -> BitMask:

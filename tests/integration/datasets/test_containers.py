@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import signal
@@ -18,13 +19,14 @@ import pytest
 from vertex_model_inference.rows import Split
 from vertex_model_inference.sandbox.child import run_in_thread
 from vertex_model_inference.sandbox.config import SandboxConfig
-from vertex_model_inference.sandbox.containers.serve import InstanceError, Predict, create_app
+from vertex_model_inference.sandbox.containers.serve import Forms, InstanceError, Load, Predict, create_app
 from vertex_model_inference.sandbox.datasets.bucket import Bucket
 from vertex_model_inference.sandbox.datasets.digits import Digits
 from vertex_model_inference.sandbox.datasets.documents import VIEWS, Documents
 from vertex_model_inference.sandbox.datasets.reviews import Reviews
 from vertex_model_inference.sandbox.datasets.target import Target
 from vertex_model_inference.sandbox.storage.app import create_app as create_storage
+from vertex_model_inference.sandbox.vertex.containers import Containers
 
 
 def _socket() -> socket.socket:
@@ -41,7 +43,7 @@ def _until(condition: Callable[[], bool], what: str, seconds: float = 60) -> Non
 
 
 @contextmanager
-def _served(load: Callable[[str], Predict], **options: Any) -> Iterator[str]:
+def _served(load: Load, **options: Any) -> Iterator[str]:
     with _socket() as sock, run_in_thread(create_app(load, "gs://b/m", **options), sock):
         yield f"http://127.0.0.1:{sock.getsockname()[1]}"
 
@@ -115,6 +117,43 @@ def test_a_model_that_loses_rows_is_an_error() -> None:
         _until(lambda: _healthy(f"{url}/health"), "the model was not loaded")
         answer = httpx2.post(f"{url}/predict", json={"instances": [1, 2]}, trust_env=False)
         assert (answer.status_code, answer.json()["error"]) == (500, "The model gave 1 predictions for 2 instances.")
+
+
+def test_other_forms_are_below_the_predict_route() -> None:
+    def load(_: str) -> Forms:
+        return Forms(lambda instances, _: instances, {"a:b": lambda instances, _: [str(each) for each in instances]})
+
+    with _served(load, predict_route="/predict") as url:
+        _until(lambda: _healthy(f"{url}/health"), "the model was not loaded")
+
+        def ask(route: str) -> httpx2.Response:
+            return httpx2.post(f"{url}{route}", json={"instances": [1]}, trust_env=False)
+
+        assert ask("/predict").json() == {"predictions": [1]}
+        assert ask("/predict/a:b").json() == {"predictions": ["1"]}
+        refused = ask("/predict/nothing")
+        assert refused.status_code == 404
+        assert "'nothing'; the forms there are: a:b" in refused.json()["error"]
+
+
+def test_models_of_one_image_share_a_container_that_nobody_else_can_be_mistaken_for() -> None:
+    async def ask() -> list[Any]:
+        containers = Containers("http://127.0.0.1:1")
+        try:
+            answers = []
+            for route in ("/predict", "/predict/spacy-entities", "/predict/automl-text-extraction"):
+                spec = {"imageUri": "sandbox/entities", "predictRoute": route}
+                container = await containers.of({"name": "m", "containerSpec": spec}, start_s=60)
+                answers.append(await container.predict([{"text": "Ada lived in London."}], None))
+            assert len(containers._running) == 1
+            return answers
+        finally:
+            await containers.close()
+
+    usual, same, extraction = asyncio.run(ask())
+    assert usual == same
+    assert usual[0]["text"] == "Ada lived in London."
+    assert len(extraction[0]["displayNames"]) == len(usual[0]["ents"])
 
 
 @contextmanager

@@ -18,7 +18,10 @@ from vertex_model_inference.findings import (
     FoundMask,
     FoundPoint,
     FoundPolygon,
+    FoundQuote,
     FoundText,
+    FoundTrack,
+    FoundVideoMask,
 )
 from vertex_model_inference.models import MappingRules
 from vertex_model_inference.sandbox.containers.forms.boxes import BOXES
@@ -41,6 +44,9 @@ WAYS: dict[type, tuple[str, ...]] = {
     FoundLine: ("line",),
     FoundPoint: ("point",),
     FoundEntity: ("entity",),
+    FoundTrack: ("track",),
+    FoundVideoMask: ("video mask",),
+    FoundQuote: ("quoted entity",),
 }
 """Kind of finding -> the kinds of annotation that it can become."""
 
@@ -57,7 +63,11 @@ FEATURES = {
 }
 """Kind of annotation -> the feature of the scene's ontology."""
 
-GIVES: dict[str, tuple[type, ...]] = {"mapping": (FoundLabel, FoundBox, FoundPolygon, FoundEntity)}
+GIVES: dict[str, tuple[type, ...]] = {
+    "mapping": (FoundLabel, FoundBox, FoundPolygon, FoundEntity),
+    "document-pages": (FoundLabel, FoundBox, FoundQuote),
+    "conversation": (FoundLabel, FoundText, FoundEntity, FoundQuote),
+}
 """Of decoders whose return type says less than what they give."""
 
 

@@ -12,7 +12,6 @@ import json
 import types
 import typing
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,8 @@ import numpy.typing as npt
 import pytest
 from tests.integration.kinds.cells import CAPTION, FEATURES, GIVES, NAMES, WAYS, Cell, Expected, cells
 from tests.integration.kinds.test_matrix import HEIGHT, TEXT, WIDTH, Scene, _pixels, scene
-from tests.integration.kinds.test_video import FAMILIES, VIDEO_WAYS
+from tests.integration.kinds.test_read_families import READ_CELLS
+from tests.integration.kinds.video_cells import VIDEO_CELLS
 
 from vertex_model_inference.decoders.registry import _BUILT_IN, by_name, recognise
 from vertex_model_inference.geometry.masks import draw
@@ -30,19 +30,13 @@ __all__ = ["scene"]  # the fixture
 
 BitMask = npt.NDArray[np.bool_]
 CELLS = cells()
-ELSEWHERE = {"document-pages": "test_documents.py", "conversation": "test_documents.py"}
-"""Families whose findings are on pages or in messages, which the scene's picture and text do not have."""
 
 
 def test_the_matrix_is_whole() -> None:
-    there = {(cell.family.partition(":")[0], cell.way) for cell in CELLS}
-    # Families of videos have a scene of their own, in which their questions are asked frame by frame.
-    there |= {(family, way) for family, (_, what) in FAMILIES.items() for way in VIDEO_WAYS[what]}
+    there = {(cell.family.partition(":")[0], cell.way) for cell in CELLS} | READ_CELLS
+    there |= {(cell.family.partition(":")[0], cell.way) for cell in VIDEO_CELLS}
     lacking = []
     for family, made in _BUILT_IN.items():
-        if family in ELSEWHERE:
-            assert Path(__file__).with_name(ELSEWHERE[family]).exists()
-            continue
         kinds = GIVES.get(family) or _given(made)
         lacking += [
             f"{family} by {way}"
@@ -51,7 +45,8 @@ def test_the_matrix_is_whole() -> None:
             if (family, way) not in there
         ]
     lacking += [f"mapping by {way}" for kind in GIVES["mapping"] for way in WAYS[kind] if ("mapping", way) not in there]
-    assert not lacking, f"add cells of {', '.join(lacking)} to cells() in tests/integration/kinds/cells.py"
+    where = "cells.py, video_cells.py or test_read_families.py in tests/integration/kinds"
+    assert not lacking, f"add cells of {', '.join(lacking)} to {where}"
 
 
 def _given(decoder: Any) -> tuple[type, ...]:

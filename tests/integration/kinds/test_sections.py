@@ -6,6 +6,7 @@ All runs go at once, in one engine, from the seeded data rows by a batch job to 
 from __future__ import annotations
 
 import io
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +19,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.integration.fates.lab import Lab
+from tests.integration.kinds.video_cells import VIDEO_CELLS
 
-from vertex_model_inference.decoders.registry import _BUILT_IN
+from vertex_model_inference.decoders.registry import _BUILT_IN, by_name
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.outcomes import Outcome
+from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.runs.reading import outcomes_of
 from vertex_model_inference.runs.service import RunService
 from vertex_model_inference.runs.surroundings import open_artifacts
@@ -43,8 +46,23 @@ from vertex_model_inference.webhook.wiring import catalog_of
 pytestmark = pytest.mark.xdist_group("sections")
 
 DOCS = Path(__file__).parents[3] / "docs/models.md"
-TOML = "\n".join(block for block in re.findall(r"```toml\n(.*?)```", DOCS.read_text(), re.DOTALL) if " as " in block)
+BLOCKS = re.findall(r"```toml\n(.*?)```", DOCS.read_text().partition("## A section for each family")[2], re.DOTALL)
+TOML = "\n".join(block for block in BLOCKS if " as " in block)
 SECTIONS: dict[str, dict[str, Any]] = tomllib.loads(TOML)["models"]
+OTHERS: dict[str, dict[str, Any]] = tomllib.loads("\n".join(block for block in BLOCKS if " as " not in block))["models"]
+"""Sections whose models the sandbox does not have in that form."""
+
+VIDEO = DataRow(
+    id="row", row_data="gs://b/v.mp4", media_type=MediaType.VIDEO, width=48, height=32, frame_rate=10, frame_count=20
+)
+SAID: dict[str, Any] = {
+    **{cell.family: cell.answer for cell in VIDEO_CELLS},
+    "document-pages": lambda: {"pages": [{"detections": [{"label": "total", "score": 0.5, "box": [1, 2, 3, 4]}]}]},
+    "conversation": lambda: {"messages": {"m1": {"label": "calm", "score": 0.5}}},
+    "mapping": lambda: {"outputs": {"detections": [{"cls": "a", "conf": 0.5, "x1": 0, "y1": 0, "x2": 1, "y2": 1}]}},
+}
+"""Decoder -> an answer of its form."""
+
 ROWS = {"coins": 3, "entities": 12, "reviews": 12, "videos": 2}
 
 Found = dict[str, list[dict[str, Any]]]
@@ -60,9 +78,17 @@ class Ended(msgspec.Struct):
 
 
 def test_there_is_a_section_for_each_family() -> None:
-    decoders = {ModelSection(**section).decoder or "mapping" for section in SECTIONS.values()}
-    decoders |= {"document-pages", "conversation"}  # in docs/media.md, held by tests/unit/decoders/test_media_page.py
+    decoders = {ModelSection(**section).decoder or "mapping" for section in (*SECTIONS.values(), *OTHERS.values())}
     assert {*_BUILT_IN, "mapping"} - {decoder.partition(":")[0] for decoder in decoders} == set()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_section_reads_an_answer_of_its_form(name: str) -> None:
+    section = ModelSection(**OTHERS[name])
+    mapping = None if section.mapping is None else section.mapping.rules()
+    said = SAID[section.decoder or "mapping"]()
+    decoder = by_name(section.decoder or "mapping", section.class_names, mapping)
+    assert decoder.decode(json.dumps(said).encode(), VIDEO) != ()
 
 
 def test_there_is_a_section_for_each_model_of_the_sandbox() -> None:

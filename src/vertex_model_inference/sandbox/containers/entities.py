@@ -53,12 +53,14 @@ def spans_of(nlp: Any, texts: Sequence[str]) -> list[list[Span]]:
     """The entities of each text, in its order. The same texts give the same entities, in whatever company."""
     recogniser = nlp.get_pipe("ner")
     found = []
-    for doc in nlp.pipe(texts):
+    for doc in nlp.pipe(texts, disable=["ner"]):
         scores: dict[tuple[int, int, str], float] = {}
+        # Before the recogniser has set the entities: it takes those that are there for given, in its parses too.
         for beam in recogniser.beam_parse([doc.copy()], beam_width=BEAM_WIDTH, beam_density=BEAM_DENSITY):
             for score, entities in recogniser.moves.get_beam_parses(beam):
                 for entity in entities:
                     scores[entity] = scores.get(entity, 0.0) + score
+        recogniser(doc)
         found.append(
             [
                 Span(

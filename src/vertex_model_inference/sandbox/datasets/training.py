@@ -44,6 +44,13 @@ def _training(splits: Sequence[Split]) -> npt.NDArray[np.intp]:
     return np.flatnonzero([split is Split.TRAINING for split in splits])
 
 
+def _one_thread() -> Any:
+    """BLAS on one thread: the optimiser's steps are so small that threads only wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1)
+
+
 def train_images(
     pixels: Floats, answers: Sequence[str], splits: Sequence[Split], *, size: tuple[int, int], levels: float
 ) -> ImageModel:
@@ -62,7 +69,8 @@ def train_images(
     kernel = Nystroem(gamma=gamma, n_components=min(500, len(train)), random_state=0)
     features = kernel.fit_transform(pixels[train])
     softmax = LogisticRegression(C=30.0, max_iter=1000)
-    softmax.fit(features, np.array(answers)[train])
+    with _one_thread():
+        softmax.fit(features, np.array(answers)[train])
     return ImageModel(
         labels=tuple(str(label) for label in softmax.classes_),
         size=size,
@@ -89,7 +97,8 @@ def train_texts(texts: Sequence[str], answers: Sequence[str], splits: Sequence[S
     words: Any = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=TOKEN)
     features = words.fit_transform([texts[i] for i in train])
     softmax = LogisticRegression(C=2.0, max_iter=1000)
-    softmax.fit(features, np.array(answers)[train])
+    with _one_thread():
+        softmax.fit(features, np.array(answers)[train])
     return TextModel(
         labels=tuple(str(label) for label in softmax.classes_),
         terms=tuple(str(term) for term in words.get_feature_names_out()),
