@@ -17,10 +17,11 @@ from vertex_model_inference.models import Predictor
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.spec import Staged
+from vertex_model_inference.steps.addresses import place_of
 from vertex_model_inference.steps.context import Context, failed, read_rows, skipped, write_structs
 from vertex_model_inference.steps.fetch import Fetcher, Room
 from vertex_model_inference.steps.instances import Template, template_of
-from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header, is_url
+from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header, is_url, looks_like_url
 from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.steps.spool import Spooled
 from vertex_model_inference.storage.index import Copy, source_key
@@ -141,6 +142,12 @@ class _Stager:
             return failed(row.id, row.global_key, "assets", "asset_unexpected", message, retryable=True)
 
     async def _row(self, row: DataRow) -> Staged:
+        if looks_like_url(row.row_data) and not is_url(row.row_data):
+            raise AssetError(
+                f"{place_of(row.row_data)} is not an address that assets are read from.",
+                code="asset_url",
+                hint="Use https://, http:// or gs://.",
+            )
         if row.media_type not in _SUPPORTED:
             self._skip(row, "unsupported_media", f"{row.media_type.value} rows cannot be sent to this model.")
         task = self._context.spec.option.task
