@@ -95,6 +95,8 @@ class ModelSection(BaseModel):
         parameters: Sent along with each request.
         machine_type: Of batch jobs.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's default.
+        exif: ``applied`` when the model turns pictures as their EXIF orientation says (Hugging Face pipelines and
+            OpenCV do); by default it is taken to read them as they are stored, which is how Labelbox shows them.
         destination: Where predictions go: a list of ``model-run``, ``project``, ``files``.
         project: Labelbox's id of the project that gets pre-labels.
         fallback: ``project`` or ``files``, when Labelbox refuses predictions in model runs.
@@ -127,6 +129,7 @@ class ModelSection(BaseModel):
     parameters: dict[str, bool | int | float | str] = {}
     machine_type: str | None = None
     batch_size: Annotated[int, Field(ge=0, le=100_000)] = 0
+    exif: Literal["ignored", "applied"] = "ignored"
     destination: tuple[Literal["model-run", "project", "files"], ...] | None = None
     project: Annotated[str, Field(min_length=1)] | None = None
     fallback: Literal["project", "files"] | None = None

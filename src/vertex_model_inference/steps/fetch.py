@@ -25,8 +25,8 @@ from vertex_model_inference.waiting import FAULT, RATE_LIMIT, note, seconds_of
 
 __all__ = ["DISK_BYTES", "MEMORY_BYTES", "Fetcher", "Room"]
 
-MEMORY_BYTES = 64 << 20
-"""Of all assets that one shard holds in memory at once."""
+MEMORY_BYTES = 32 << 20
+"""Of all assets that one shard holds in memory at once; four shards are under way."""
 DISK_BYTES = 512 << 20
 """Of all assets that one shard holds in files at once; a single larger one may, alone."""
 _ATTEMPTS = 4

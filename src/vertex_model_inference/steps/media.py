@@ -38,15 +38,34 @@ _EXTENSIONS = {
     "image/jp2": "jp2",
     "image/avif": "avif",
     "text/plain": "txt",
+    "text/html": "html",
+    "application/json": "json",
+    "application/pdf": "pdf",
+    "audio/mpeg": "mp3",
+    "audio/wav": "wav",
+    "audio/flac": "flac",
+    "audio/ogg": "ogg",
+    "audio/mp4": "m4a",
+    "audio/webm": "webm",
+    "audio/aac": "aac",
+}
+
+
+_ORIENTATION = 0x0112  # of EXIF
+_PRESUMED = {
+    "application/pdf": MediaType.DOCUMENT,
+    "application/json": MediaType.CONVERSATION,
+    "text/html": MediaType.HTML,
 }
 
 
 class ImageHeader(NamedTuple):
-    """Real type, and width and height in pixels as stored (before any EXIF rotation)."""
+    """Real type, width and height in pixels as stored, and how EXIF says to turn them: 2 to 8, None for not at all."""
 
     mime_type: str
     width: int
     height: int
+    orientation: int | None = None
 
 
 def image_header(source: bytes | IO[bytes], *, whole: bool, name: str, claimed: str | None = None) -> ImageHeader:
@@ -70,7 +89,7 @@ def image_header(source: bytes | IO[bytes], *, whole: bool, name: str, claimed: 
             warnings.simplefilter("ignore")  # decompression-bomb warnings: nothing is decompressed here
             with Image.open(file, formats=_FORMATS) as image:
                 mime = _MIMES.get(image.format or "") or Image.MIME.get(image.format or "", "application/octet-stream")
-                return ImageHeader(mime, image.width, image.height)
+                return ImageHeader(mime, image.width, image.height, _orientation(image))
     except Image.DecompressionBombError:
         raise AssetError(
             f"The picture of {name} claims more pixels than any model takes.", code="asset_too_large"
@@ -87,6 +106,14 @@ def image_header(source: bytes | IO[bytes], *, whole: bool, name: str, claimed: 
             code="asset_corrupt",
             hint="Open the data row in Labelbox: if it does not show there either, replace the file.",
         ) from None
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        found = image.getexif().get(_ORIENTATION)
+    except Exception:  # noqa: BLE001  # broken metadata do not make a picture unreadable
+        return None
+    return found if isinstance(found, int) and 2 <= found <= 8 else None
 
 
 def extension(mime_type: str | None) -> str:
@@ -120,8 +147,11 @@ def presumed(row: DataRow, task: Task | None) -> DataRow:
     if not is_url(row.row_data):
         kind = MediaType.TEXT
     else:
-        guess = (mimetypes.guess_type(row.row_data.split("?", 1)[0])[0] or "").partition("/")[0]
-        if guess in ("video", "audio", "text"):
+        whole = mimetypes.guess_type(row.row_data.split("?", 1)[0])[0] or ""
+        guess = whole.partition("/")[0]
+        if whole in _PRESUMED:
+            kind = _PRESUMED[whole]
+        elif guess in ("video", "audio", "text"):
             kind = MediaType(guess)
         elif guess == "application":
             return row

@@ -34,8 +34,8 @@ _TRIES_BROKEN = 4
 _TRIES_BROKEN_TOGETHER = 2
 """Of requests that the model broke on: several instances are soon parted, to find the one that it breaks on."""
 _USUAL_BATCH = 8
-_ASSET_BYTES = 64 << 20
-"""Of assets in memory at once, as they are; as base64 in a request they take up 4/3 of it again."""
+_ASSET_BYTES = 16 << 20
+"""Of assets in memory at once, as they are; as base64 in an instance and in a request they take up 8/3 of it again."""
 
 
 class OnlineDone(NamedTuple):
