@@ -288,7 +288,9 @@ def _megabytes(folder: Path, pattern: str) -> float:
     return round(sum(path.stat().st_size for path in folder.glob(pattern)) / 1e6, 2)
 
 
-def measure(rows: int, predictor: str = "online", folder: Path | None = None, asset_bytes: int = 0) -> Scale:
+def measure(
+    rows: int, predictor: str = "online", folder: Path | None = None, asset_bytes: int = 0, shard_rows: int = 1000
+) -> Scale:
     """One run over ``rows`` rows in a sandbox of its own.
 
     Args:
@@ -296,6 +298,7 @@ def measure(rows: int, predictor: str = "online", folder: Path | None = None, as
         predictor: ``online`` or ``batch``.
         folder: Where all of it is kept, some 3 kB a row; None: a temporary folder.
         asset_bytes: Of a picture each, fetched over http, copied, and sent to the model whole; 0: texts.
+        shard_rows: Of the engine's settings; with fewer, more of few rows are under way at once.
 
     Raises:
         AssertionError: A row was not predicted.
@@ -315,6 +318,7 @@ def measure(rows: int, predictor: str = "online", folder: Path | None = None, as
             if predictor == "batch":
                 _register(config, models)
             environment = {**config.environment(), "VMI_DATA_DIR": str(home / "vmi")}
+            environment["VMI_SHARD_ROWS"] = str(shard_rows)
             before = _cpu_of_children()
             status, seconds, usage, samples = _run(environment, model_run_id, home)
             after = _cpu_of_children()
@@ -408,12 +412,13 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--rows", type=int, default=10_000, metavar="N", help="data rows (10,000)")
     parser.add_argument("--predictor", choices=("online", "batch"), default="online")
     parser.add_argument("--asset-bytes", type=int, default=0, metavar="N", help="a picture of N bytes each, not a text")
+    parser.add_argument("--shard-rows", type=int, default=1000, metavar="N", help="rows in a shard (1,000)")
     parser.add_argument("--folder", type=Path, help="where the sandbox and the run are kept meanwhile")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     given = parser.parse_args(arguments)
     if given.rows < 1:
         parser.error("--rows must be at least 1")
-    scale = measure(given.rows, given.predictor, given.folder, given.asset_bytes)
+    scale = measure(given.rows, given.predictor, given.folder, given.asset_bytes, given.shard_rows)
     _print(scale, Console(width=140))
     if given.json:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(scale)) + b"\n")

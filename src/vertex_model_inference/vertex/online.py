@@ -6,7 +6,7 @@ and order (https://cloud.google.com/vertex-ai/docs/predictions/custom-container-
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -109,14 +109,15 @@ class Session:
         if self._session is not None:
             await self._session.close()
 
-    async def predict(self, instances: list[dict[str, Any]]) -> Reply:
+    async def predict(self, instances: Sequence[Any]) -> Reply:
         """One request; never raises for what the service does.
 
         Args:
-            instances: JSON objects; the caller keeps the body under ``MAX_REQUEST_BYTES``.
+            instances: JSON objects, or their text as ``orjson.Fragment``; the caller keeps the body under
+                ``MAX_REQUEST_BYTES``.
         """
         assert self._session is not None, "use the session as a context manager"
-        request: dict[str, Any] = {"instances": instances}
+        request: dict[str, Any] = {"instances": list(instances)}
         if self._parameters:
             request["parameters"] = self._parameters
         headers = {"Content-Type": "application/json"}
