@@ -9,6 +9,7 @@ The sandbox's servers share the cores; their CPU is told apart, since it is more
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -45,10 +46,11 @@ _WORDS = ("green", "small", "loud", "river", "table", "letter", "window", "runs"
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """The engine's process at one moment: seconds since its start, resident MB, rows that have passed each step."""
+    """The engine's process at one moment: seconds since its start, resident MB, the most so far, rows past each step."""
 
     at: float
     mb: float
+    most_mb: float
     done: dict[str, int]
 
 
@@ -177,15 +179,18 @@ def _register(config: SandboxConfig, models: str) -> None:
     ).raise_for_status()
 
 
-def _memory(pid: int) -> float:
-    """Resident MB of a process; 0 when it is gone."""
-    try:
+def _memory(pid: int) -> tuple[float, float]:
+    """Resident MB of a process, and the most so far; zeros when it is gone.
+
+    Not ``ru_maxrss``: that begins with what the process had that it was forked from.
+    """
+    found = {"VmRSS:": 0.0, "VmHWM:": 0.0}
+    with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1000
-    except OSError:
-        pass
-    return 0.0
+            name, _, value = line.partition("\t")
+            if name in found:
+                found[name] = int(value.split()[0]) / 1000
+    return found["VmRSS:"], found["VmHWM:"]
 
 
 def _cpu_of_children() -> dict[str, float]:
@@ -225,11 +230,11 @@ class _Watch:
         from vertex_model_inference.runs.reading import all_runs
 
         while not self._stop.wait(_LOOK_EVERY_S):
-            mb, at = _memory(self._pid), time.monotonic() - self._start
+            (mb, most), at = _memory(self._pid), time.monotonic() - self._start
             runs = all_runs(self.store)
             done = {step: each.done for step, each in runs[0].steps.items()} if runs else dict.fromkeys(_STEPS, 0)
             if mb:
-                self.samples.append(Sample(round(at, 2), round(mb, 1), done))
+                self.samples.append(Sample(round(at, 2), round(mb, 1), round(most, 1), done))
 
     def close(self) -> None:
         self._stop.set()
@@ -342,7 +347,7 @@ def measure(
         rows_per_s=round(rows / seconds, 1),
         cpu_s=round(cpu, 1),
         cpu_per_1000={step: round(value, 1) for step, value in per_step.items()},
-        peak_mb=round(usage.ru_maxrss / 1000, 1),
+        peak_mb=max((sample.most_mb for sample in samples), default=0.0),
         mb_at=_mb_at_tenths(samples, rows),
         database_mb=database,
         artifacts_mb=round(artifacts, 1),

@@ -7,7 +7,7 @@ STEPS = ("export", "assets", "predict", "decode", "upload")
 
 
 def sample(at: float, *done: int, mb: float = 100.0) -> Sample:
-    return Sample(at, mb, dict(zip(STEPS, done, strict=True)))
+    return Sample(at, mb, mb, dict(zip(STEPS, done, strict=True)))
 
 
 def test_overlap_is_the_share_of_time_in_which_all_move() -> None:

@@ -28,7 +28,7 @@ def test_unsigned(url: str, kept: str) -> None:
     assert unsigned(kept) == kept
 
 
-@given(st.dictionaries(st.from_regex(r"[A-Za-z-]{1,9}", fullmatch=True), st.just("s3cr3t/+%"), min_size=1))
+@given(st.dictionaries(st.text(alphabet="abXY-", min_size=1, max_size=9), st.just("s3cr3t/+%"), min_size=1))
 def test_no_value_is_kept(query: dict[str, str]) -> None:
     joined = "&".join(f"{name}={value}" for name, value in query.items())
     assert "s3cr3t" not in unsigned(f"https://h/a?{joined}")
