@@ -46,7 +46,7 @@ _WORDS = ("green", "small", "loud", "river", "table", "letter", "window", "runs"
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """The engine's process at one moment: seconds since its start, resident MB, the most so far, rows past each step."""
+    """The engine's process at one moment: seconds since its start, resident MB and the most so far, rows past steps."""
 
     at: float
     mb: float
