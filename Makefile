@@ -26,8 +26,9 @@ demo: $(STAMP) ## The main job on real data, in the sandbox: Train Model -> pred
 test: $(STAMP) ## All tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
-fuzz: $(STAMP) ## Every decoder against 100,000 changed answers (nightly; VMI_TEST_FUZZ_SEED takes other ones)
-	@VMI_TEST_FUZZ_LINES=100000 $(BIN)/python -m pytest -n $(JOBS) --timeout 3600 tests/property/test_decoder_families.py
+fuzz: $(STAMP) ## Decoders against 100,000 changed answers, everything else from outside against 20,000 each (nightly)
+	@VMI_TEST_FUZZ_LINES=100000 VMI_TEST_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -n $(JOBS) --timeout 3600 \
+	  tests/property/test_decoder_families.py tests/property/test_hostile_input.py
 
 lint: $(STAMP) ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check src tests bench examples

@@ -9,6 +9,7 @@ The sandbox's servers share the cores; their CPU is told apart, since it is more
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -27,7 +28,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import container
+from bench import container, fat
 from bench.serve import environment_with
 from vertex_model_inference.sandbox.config import LOCATION, PROJECT, SandboxConfig
 from vertex_model_inference.sandbox.labelbox.ids import new_id, now
@@ -45,10 +46,11 @@ _WORDS = ("green", "small", "loud", "river", "table", "letter", "window", "runs"
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """The engine's process at one moment: seconds since its start, resident MB, rows that have passed each step."""
+    """The engine's process at one moment: seconds since its start, resident MB and the most so far, rows past steps."""
 
     at: float
     mb: float
+    most_mb: float
     done: dict[str, int]
 
 
@@ -112,7 +114,18 @@ def _texts(rows: int) -> Iterator[str]:
         yield f"{number}: {' '.join(words)}."
 
 
-def _seed(state: Path, url: str, rows: int) -> str:
+def _rows(rows: int, pictures: str, asset_bytes: int) -> Iterator[tuple[str, str, str, int | None]]:
+    """(row data, media type, media attributes as JSON, length of the text) of each row."""
+    if asset_bytes:
+        for number in range(rows):
+            url = f"{pictures}/{number}-{asset_bytes}.jpg"
+            yield url, "IMAGE", '{"mime_type":"image/jpeg","width":256,"height":256}', None
+        return
+    for text in _texts(rows):
+        yield text, "TEXT", '{"mime_type":"text/plain"}', len(text)
+
+
+def _seed(state: Path, url: str, rows: Iterator[tuple[str, str, str, int | None]]) -> str:
     """Write the model run; its id."""
     store = Store(state / "labelbox", url)
     try:
@@ -122,19 +135,18 @@ def _seed(state: Path, url: str, rows: int) -> str:
             "scale", "TEXT", complete({"tools": [], "classifications": [question]})
         )
         model = store.runs.create_model("scale", ontology["id"])
-        run_id: str = store.runs.create(model["id"], f"{rows} rows", None)["id"]
+        run_id: str = store.runs.create(model["id"], "scale", None)["id"]
         dataset_id = store.data_rows.create_dataset("scale", None)["id"]
         at = now()
-        facts = '{"mime_type":"text/plain"}'
-        numbered = enumerate(_texts(rows))
+        numbered = enumerate(rows)
         while piece := list(islice(numbered, _PIECE)):
             ids = [new_id() for _ in piece]
             store.database.many(
                 "INSERT INTO data_rows(id, dataset_id, global_key, row_data, is_object, media_type, media_attributes,"
-                " text_length, processed, created_at, updated_at) VALUES(?,?,?,?,0,'TEXT',?,?,1,?,?)",
+                " text_length, processed, created_at, updated_at) VALUES(?,?,?,?,0,?,?,?,1,?,?)",
                 [
-                    (row_id, dataset_id, f"scale-{number}", text, facts, len(text), at, at)
-                    for row_id, (number, text) in zip(ids, piece, strict=True)
+                    (row_id, dataset_id, f"scale-{number}", *row, at, at)
+                    for row_id, (number, row) in zip(ids, piece, strict=True)
                 ],
             )
             store.runs.add_rows(run_id, ids)
@@ -143,13 +155,12 @@ def _seed(state: Path, url: str, rows: int) -> str:
         store.close()
 
 
-def _toml(models: str, predictor: str) -> str:
+def _toml(models: str, predictor: str, asset_bytes: int) -> str:
+    task = "image-classification" if asset_bytes else "text-classification"
+    section = f'[models."{OPTION}"]\ntask = "{task}"\ndecoder = "plain"\n'
     if predictor == "batch":
-        return f'[models."{OPTION}"]\npredict = "batch"\ntask = "text-classification"\ndecoder = "plain"\n'
-    return (
-        f'[models."{OPTION}"]\ncontainer = "{models}/fast"\ntask = "text-classification"\ndecoder = "plain"\n'
-        "batch_size = 64\n"
-    )
+        return f'{section}predict = "batch"\n'
+    return f'{section}container = "{models}/fast"\nbatch_size = 64\n'
 
 
 def _register(config: SandboxConfig, models: str) -> None:
@@ -168,15 +179,18 @@ def _register(config: SandboxConfig, models: str) -> None:
     ).raise_for_status()
 
 
-def _memory(pid: int) -> float:
-    """Resident MB of a process; 0 when it is gone."""
-    try:
+def _memory(pid: int) -> tuple[float, float]:
+    """Resident MB of a process, and the most so far; zeros when it is gone.
+
+    Not ``ru_maxrss``: that begins with what the process had that it was forked from.
+    """
+    found = {"VmRSS:": 0.0, "VmHWM:": 0.0}
+    with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1000
-    except OSError:
-        pass
-    return 0.0
+            name, _, value = line.partition("\t")
+            if name in found:
+                found[name] = int(value.split()[0]) / 1000
+    return found["VmRSS:"], found["VmHWM:"]
 
 
 def _cpu_of_children() -> dict[str, float]:
@@ -216,11 +230,11 @@ class _Watch:
         from vertex_model_inference.runs.reading import all_runs
 
         while not self._stop.wait(_LOOK_EVERY_S):
-            mb, at = _memory(self._pid), time.monotonic() - self._start
+            (mb, most), at = _memory(self._pid), time.monotonic() - self._start
             runs = all_runs(self.store)
             done = {step: each.done for step, each in runs[0].steps.items()} if runs else dict.fromkeys(_STEPS, 0)
             if mb:
-                self.samples.append(Sample(round(at, 2), round(mb, 1), done))
+                self.samples.append(Sample(round(at, 2), round(mb, 1), round(most, 1), done))
 
     def close(self) -> None:
         self._stop.set()
@@ -279,28 +293,37 @@ def _megabytes(folder: Path, pattern: str) -> float:
     return round(sum(path.stat().st_size for path in folder.glob(pattern)) / 1e6, 2)
 
 
-def measure(rows: int, predictor: str = "online", folder: Path | None = None) -> Scale:
+def measure(
+    rows: int, predictor: str = "online", folder: Path | None = None, asset_bytes: int = 0, shard_rows: int = 1000
+) -> Scale:
     """One run over ``rows`` rows in a sandbox of its own.
 
     Args:
         rows: At least 1.
         predictor: ``online`` or ``batch``.
         folder: Where all of it is kept, some 3 kB a row; None: a temporary folder.
+        asset_bytes: Of a picture each, fetched over http, copied, and sent to the model whole; 0: texts.
+        shard_rows: Of the engine's settings; with fewer, more of few rows are under way at once.
 
     Raises:
         AssertionError: A row was not predicted.
     """
-    with tempfile.TemporaryDirectory(prefix="vmi-scale-", dir=folder) as name, container.serving() as models:
+    with (
+        tempfile.TemporaryDirectory(prefix="vmi-scale-", dir=folder) as name,
+        container.serving() as models,
+        fat.serving() as pictures,
+    ):
         home = Path(name)
         base = _port_base()
         started = time.perf_counter()
-        model_run_id = _seed(home / "state", f"http://127.0.0.1:{base}", rows)
+        model_run_id = _seed(home / "state", f"http://127.0.0.1:{base}", _rows(rows, pictures, asset_bytes))
         seeding = time.perf_counter() - started
         with running(port_base=base, state=home / "state") as config:
-            (home / "vmi.toml").write_text(_toml(models, predictor))
+            (home / "vmi.toml").write_text(_toml(models, predictor, asset_bytes))
             if predictor == "batch":
                 _register(config, models)
             environment = {**config.environment(), "VMI_DATA_DIR": str(home / "vmi")}
+            environment["VMI_SHARD_ROWS"] = str(shard_rows)
             before = _cpu_of_children()
             status, seconds, usage, samples = _run(environment, model_run_id, home)
             after = _cpu_of_children()
@@ -324,7 +347,7 @@ def measure(rows: int, predictor: str = "online", folder: Path | None = None) ->
         rows_per_s=round(rows / seconds, 1),
         cpu_s=round(cpu, 1),
         cpu_per_1000={step: round(value, 1) for step, value in per_step.items()},
-        peak_mb=round(usage.ru_maxrss / 1000, 1),
+        peak_mb=max((sample.most_mb for sample in samples), default=0.0),
         mb_at=_mb_at_tenths(samples, rows),
         database_mb=database,
         artifacts_mb=round(artifacts, 1),
@@ -393,12 +416,14 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench scale", description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000, metavar="N", help="data rows (10,000)")
     parser.add_argument("--predictor", choices=("online", "batch"), default="online")
+    parser.add_argument("--asset-bytes", type=int, default=0, metavar="N", help="a picture of N bytes each, not a text")
+    parser.add_argument("--shard-rows", type=int, default=1000, metavar="N", help="rows in a shard (1,000)")
     parser.add_argument("--folder", type=Path, help="where the sandbox and the run are kept meanwhile")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     given = parser.parse_args(arguments)
     if given.rows < 1:
         parser.error("--rows must be at least 1")
-    scale = measure(given.rows, given.predictor, given.folder)
+    scale = measure(given.rows, given.predictor, given.folder, given.asset_bytes, given.shard_rows)
     _print(scale, Console(width=140))
     if given.json:
         given.json.write_bytes(msgspec.json.format(msgspec.json.encode(scale)) + b"\n")

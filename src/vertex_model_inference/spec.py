@@ -7,7 +7,7 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         spec.json                 RunSpec
         status.json               RunStatus, rewritten while the run goes on
         ontology.json             the ontology that predictions are matched to
-        rows/00000.jsonl          DataRow a line: the shard as exported
+        rows/00000.jsonl          DataRow a line: the shard as exported (once it has ended: without URLs' signatures)
         labels/00000.jsonl        {"data_row_id", "labels"} a line, for rows that have labels
         staged/00000.jsonl        Staged a line: what the model will read for the row
         frames/<data row id>.json seconds of each frame, of videos whose rate varies

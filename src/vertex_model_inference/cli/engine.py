@@ -23,9 +23,10 @@ def engine() -> None:
     """
     import signal
 
-    from vertex_model_inference.cli import logs
+    from vertex_model_inference.cli import logs, memory
 
     logs.to_stderr()
+    memory.give_back()
     os.nice(_NICENESS)
     told = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

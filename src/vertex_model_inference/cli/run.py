@@ -32,7 +32,7 @@ def run(
 
     Example: `vmi run cm1x9... --model "digits classifier"`
     """
-    from vertex_model_inference.cli import logs
+    from vertex_model_inference.cli import logs, memory
     from vertex_model_inference.cli.leaving import leave
     from vertex_model_inference.runs.reading import status_of
     from vertex_model_inference.runs.service import RunService
@@ -41,6 +41,7 @@ def run(
     from vertex_model_inference.webhook.wiring import catalog_of
 
     logs.to_stderr()
+    memory.give_back()
     settings = load()
     settings.require("labelbox_api_key")
     option = option_named(catalog_of(settings).refresh(), model)

@@ -16,6 +16,7 @@ from vertex_model_inference.runs.status import RunState
 from vertex_model_inference.spec import ARTIFACTS_VERSION
 from vertex_model_inference.steps import destinations
 from vertex_model_inference.steps.context import Context
+from vertex_model_inference.steps.signatures import strip_open_shards
 
 __all__ = ["Finished", "fail", "finish", "run_url"]
 
@@ -57,6 +58,8 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
                 code = item.code or "unknown"
                 causes[code] += 1
                 examples.setdefault(code, item.message or "")
+    if error is not None:
+        strip_open_shards(context)
     if counts != expected:
         log.warning("outcome files and groups differ", run_id=context.spec.run_id, files=counts, groups=expected)
     state, message = _verdict(counts, causes, examples, error)

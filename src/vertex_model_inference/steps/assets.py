@@ -17,10 +17,11 @@ from vertex_model_inference.models import Predictor
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.spec import Staged
+from vertex_model_inference.steps.addresses import place_of
 from vertex_model_inference.steps.context import Context, failed, read_rows, skipped, write_structs
 from vertex_model_inference.steps.fetch import Fetcher, Room
 from vertex_model_inference.steps.instances import Template, template_of
-from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header, is_url
+from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header, is_url, looks_like_url
 from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.steps.readable import FILES, unreadable
 from vertex_model_inference.steps.reading import Reader
@@ -43,8 +44,8 @@ _GEMINI_IMAGES = frozenset(("image/png", "image/jpeg", "image/webp", "image/heic
 _ASSETS = "assets"
 _AT_ONCE = 96
 """Rows under way: more than the limiter's slots, so that none is ever free."""
-_SMALL_AT_ONCE, _LARGE_AT_ONCE = 64, 2
-"""Assets that are sent to storage at once: small ones whole, and large ones in parts, some in memory."""
+_SMALL_AT_ONCE, _LARGE_AT_ONCE = 64, 1
+"""Assets that are sent to storage at once: small ones whole, and large ones in parts, two of them in memory."""
 _LOOKS = 4
 """Videos whose headers are read at the same time: each takes a thread, and a few megabytes for its table of frames."""
 T = TypeVar("T")
@@ -152,6 +153,12 @@ class _Stager:
             return failed(row.id, row.global_key, "assets", "asset_unexpected", message, retryable=True)
 
     async def _row(self, row: DataRow) -> Staged:
+        if looks_like_url(row.row_data) and not is_url(row.row_data):
+            raise AssetError(
+                f"{place_of(row.row_data)} is not an address that assets are read from.",
+                code="asset_url",
+                hint="Use https://, http:// or gs://.",
+            )
         reason = unreadable(row.media_type, self.context.spec.option.task)
         if reason is not None:
             self.skip(row, "unsupported_media", reason)

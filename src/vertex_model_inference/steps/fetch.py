@@ -25,10 +25,11 @@ from vertex_model_inference.waiting import FAULT, RATE_LIMIT, note, seconds_of
 
 __all__ = ["DISK_BYTES", "MEMORY_BYTES", "Fetcher", "Room"]
 
-MEMORY_BYTES = 64 << 20
-"""Of all assets that one shard holds in memory at once."""
-DISK_BYTES = 512 << 20
-"""Of all assets that one shard holds in files at once; a single larger one may, alone."""
+MEMORY_BYTES = 32 << 20
+"""Of all assets that the process holds in memory at once on their way to storage; each is there twice for a moment."""
+DISK_BYTES = 1 << 30
+"""Of all assets that the process holds in files at once; a single larger one may, alone."""
+_MEMORY, _DISK = Budget(MEMORY_BYTES), Budget(DISK_BYTES)
 _ATTEMPTS = 4
 _PATIENCE_S = 120.0
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -39,17 +40,18 @@ T = TypeVar("T")
 
 
 class Room:
-    """What a shard's assets may take up at once; shared by everything that brings them.
+    """What assets may take up at once; shared by everything that brings them.
 
     Args:
         folder: For assets that are too large for memory; the system's own place for such files when None.
-        memory: Bytes; see ``MEMORY_BYTES``. ``disk``: see ``DISK_BYTES``.
+        memory: Bytes for this room alone; when None, its assets share ``MEMORY_BYTES`` with all others of the process.
+        disk: Likewise, ``DISK_BYTES``.
     """
 
-    def __init__(self, folder: Path | None = None, memory: int = MEMORY_BYTES, disk: int = DISK_BYTES) -> None:
+    def __init__(self, folder: Path | None = None, memory: int | None = None, disk: int | None = None) -> None:
         self.folder = folder
-        self._memory = Budget(memory)
-        self._disk = Budget(disk)
+        self._memory = _MEMORY if memory is None else Budget(memory)
+        self._disk = _DISK if disk is None else Budget(disk)
 
     async def enter(self, size: int | None, clock: asyncio.Timeout | None = None) -> Stay:
         """Wait for memory for an asset of this many bytes (None: nobody knows), or for the part kept in memory.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import mimetypes
+import re
 import warnings
 from typing import IO, NamedTuple
 
@@ -14,7 +15,7 @@ from vertex_model_inference.errors import AssetError
 from vertex_model_inference.models import Task
 from vertex_model_inference.rows import DataRow, MediaType
 
-__all__ = ["HEADER_BYTES", "ImageHeader", "extension", "image_header", "is_url", "presumed"]
+__all__ = ["HEADER_BYTES", "ImageHeader", "extension", "image_header", "is_url", "looks_like_url", "presumed"]
 
 HEADER_BYTES = 64 << 10
 """Enough of a file's start for Pillow to find its size, except behind very large embedded metadata."""
@@ -23,6 +24,8 @@ _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "ICO", "JPEG2000
 """What is looked for in bytes from outside: formats that models and browsers read, not all forty that Pillow knows."""
 _MIMES = {"MPO": "image/jpeg", "ICO": "image/vnd.microsoft.icon"}
 """Where Pillow's own word would mislead: a phone's picture with a second one behind it is a JPEG to every reader."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 _EXTENSIONS = {
     "image/jpeg": "jpg",
@@ -126,6 +129,11 @@ def extension(mime_type: str | None) -> str:
 def is_url(row_data: str) -> bool:
     """Whether a row's data is the address of its asset, and not a text."""
     return row_data.startswith(("http://", "https://", "gs://"))
+
+
+def looks_like_url(row_data: str) -> bool:
+    """Whether a row's data is one word with a scheme: an address of some kind, never a text to be read."""
+    return _SCHEME.fullmatch(row_data) is not None
 
 
 def presumed(row: DataRow, task: Task | None) -> DataRow:

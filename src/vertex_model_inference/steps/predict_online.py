@@ -35,8 +35,10 @@ _TRIES_BROKEN = 4
 _TRIES_BROKEN_TOGETHER = 2
 """Of requests that the model broke on: several instances are soon parted, to find the one that it breaks on."""
 _USUAL_BATCH = 8
-_ASSET_BYTES = 64 << 20
-"""Of assets in memory at once, as they are; as base64 in a request they take up 4/3 of it again."""
+_IN_FLIGHT = Budget(48 << 20)
+"""Bytes of all requests of the process: an asset is there as it is, as base64 in an instance, and in the request."""
+_TIMES = 4
+"""How often its own size an asset takes up: 1 + 4/3 + 4/3, and a bit."""
 
 
 class OnlineDone(NamedTuple):
@@ -48,7 +50,7 @@ class OnlineDone(NamedTuple):
 
 class _Item(NamedTuple):
     row: DataRow
-    instance: dict[str, Any]
+    instance: orjson.Fragment
     size: int
 
 
@@ -104,7 +106,6 @@ class _Worker:
         self._session = session
         self._results = results
         self._limiter = Limiter(start=8, ceiling=64)
-        self._budget = Budget(_ASSET_BYTES)
         self._templates: dict[str, Template] = {}
         online = context.spec.option.predictor is Predictor.ONLINE
         self._max_bytes = MAX_REQUEST_BYTES if online else 16 << 20
@@ -112,11 +113,11 @@ class _Worker:
     async def part(self, items: Sequence[tuple[DataRow, Staged]]) -> None:
         """Build the instances of some rows and send them, in requests that fit."""
         for some in self._bounded(items):
-            held = await self._budget.take(sum(staged.size or 0 for _, staged in some))
+            held = await _IN_FLIGHT.take(_TIMES * sum(staged.size or 0 for _, staged in some))
             try:
                 await self._some(some)
             finally:
-                self._budget.give(held)
+                _IN_FLIGHT.give(held)
         self._context.tell("predict", len(items))
 
     def _bounded(self, items: Sequence[tuple[DataRow, Staged]]) -> Iterator[list[tuple[DataRow, Staged]]]:
@@ -163,11 +164,12 @@ class _Worker:
             self._fail(row, "asset", str(error), retryable=error.retryable)
             return None
         instance = template.fill(row, staged, data)
-        size = len(orjson.dumps(instance))
+        raw = orjson.dumps(instance)
+        size = len(raw)
         if size > self._max_bytes:
             self._too_large(row, size)
             return None
-        return _Item(row, instance, size)
+        return _Item(row, orjson.Fragment(raw), size)
 
     def _too_large(self, row: DataRow, size: int) -> None:
         limit = f"{self._max_bytes / 1e6:g} MB"

@@ -8,6 +8,7 @@ requests would not mend it. Only when a whole round brings nothing but faults is
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -114,8 +115,20 @@ class Limiter:
         self._faults = 0
 
 
+class _Turn:
+    """Somebody who waits for a part of a budget."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.admitted = False
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+
+
 class Budget:
-    """Bytes that may be held at once; for one event loop. First come, first served, so that big ones are not passed by.
+    """Bytes that may be held at once, by all threads and event loops that share it.
+
+    First come, first served, so that big ones are not passed by.
 
     Args:
         most: Bytes in all. Who asks for more than that gets all of it, alone.
@@ -124,43 +137,54 @@ class Budget:
     def __init__(self, most: int) -> None:
         self.most = most
         self.held = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._lock = threading.Lock()
+        self._waiting: deque[_Turn] = deque()
 
     def take_now(self, size: int) -> bool:
         """Take ``size`` bytes if they are free and nobody waits; says whether it did."""
-        if self._waiting or self.held + size > self.most:
-            return False
-        self.held += size
-        return True
+        with self._lock:
+            if self._waiting or self.held + size > self.most:
+                return False
+            self.held += size
+            return True
 
     async def take(self, size: int) -> int:
         """Wait for ``size`` bytes; gives the number to ``give`` back, which is never more than ``most``."""
         size = min(size, self.most)
-        if self.take_now(size):
-            return size
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((size, turn))
+        turn = _Turn(size)
+        with self._lock:
+            self._waiting.append(turn)
+            self._admit()
         try:
-            await turn
+            await turn.future  # done soon when it was admitted at once
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give(size)
-            else:
-                self._admit()  # who waited behind us may fit
+            with self._lock:
+                if turn.admitted:
+                    self.held -= size
+                else:
+                    self._waiting.remove(turn)
+                self._admit()
             raise
         return size
 
     def give(self, size: int) -> None:
         """Give bytes back."""
-        self.held -= size
-        self._admit()
+        with self._lock:
+            self.held -= size
+            self._admit()
 
     def _admit(self) -> None:
-        while self._waiting:
-            size, turn = self._waiting[0]
-            if not turn.done() and self.held + size > self.most:
-                return
-            self._waiting.popleft()
-            if not turn.done():
-                self.held += size
-                turn.set_result(None)
+        """With the lock held."""
+        while self._waiting and self.held + self._waiting[0].size <= self.most:
+            turn = self._waiting.popleft()
+            turn.admitted = True
+            self.held += turn.size
+            try:
+                turn.loop.call_soon_threadsafe(_wake, turn.future)
+            except RuntimeError:  # its event loop is closed: nobody waits there any more
+                self.held -= turn.size
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

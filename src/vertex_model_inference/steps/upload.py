@@ -17,6 +17,7 @@ from vertex_model_inference.spec import Decoded
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.delivery import Statuses, deliver
 from vertex_model_inference.steps.destinations import fall_back, in_force
+from vertex_model_inference.steps.signatures import strip_shard
 
 __all__ = ["PART_BYTES", "PART_LINES", "UploadDone", "close_shard", "upload_shard"]
 
@@ -208,9 +209,10 @@ def close_shard(context: Context, shard: int, error: tuple[str, str, str, bool] 
         "No step of the run said how the row ended; this is a fault of ours.",
         True,
     )
+    rows = read_rows(context, shard)
     outcomes = unexported + [
-        found.get(row.id) or failed(row.id, row.global_key, step, code, text, retryable=retryable)
-        for row in read_rows(context, shard)
+        found.get(row.id) or failed(row.id, row.global_key, step, code, text, retryable=retryable) for row in rows
     ]
     write_structs(context, files.shard("outcomes", shard), outcomes)
+    strip_shard(context, shard, rows)
     return Counts.of(outcomes)

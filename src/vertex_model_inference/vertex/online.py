@@ -6,7 +6,7 @@ and order (https://cloud.google.com/vertex-ai/docs/predictions/custom-container-
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -109,24 +109,29 @@ class Session:
         if self._session is not None:
             await self._session.close()
 
-    async def predict(self, instances: list[dict[str, Any]]) -> Reply:
+    async def predict(self, instances: Sequence[Any]) -> Reply:
         """One request; never raises for what the service does.
 
         Args:
-            instances: JSON objects; the caller keeps the body under ``MAX_REQUEST_BYTES``.
+            instances: JSON objects, or their text as ``orjson.Fragment``; the caller keeps the body under
+                ``MAX_REQUEST_BYTES``.
         """
         assert self._session is not None, "use the session as a context manager"
-        request: dict[str, Any] = {"instances": instances}
+        request: dict[str, Any] = {"instances": list(instances)}
         if self._parameters:
             request["parameters"] = self._parameters
         headers = {"Content-Type": "application/json"}
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token()}"
+        token = self._token() if self._token is not None else None
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
         try:
             async with self._session.post(self._url, data=orjson.dumps(request), headers=headers) as response:
                 if response.status != 200:
                     said = await response.content.read(MAX_MESSAGE_BYTES)
-                    return Reply(None, response.status, _message(said), seconds_of(response.headers.get("Retry-After")))
+                    text = _message(said)
+                    if token:  # some servers repeat what they were sent
+                        text = text.replace(token, "********")
+                    return Reply(None, response.status, text, seconds_of(response.headers.get("Retry-After")))
                 raw = await _whole(response)
                 if raw is None:
                     return Reply(None, 422, f"the answer is larger than {MAX_REPLY_BYTES / 1e6:.0f} MB")
