@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 
 from vertex_model_inference.annotations import (
@@ -30,9 +31,17 @@ from vertex_model_inference.evaluation.pairing import Overlaps
 from vertex_model_inference.evaluation.questions import Questions, RowNotes
 from vertex_model_inference.rows import Split
 
-__all__ = ["KINDS", "Annotated", "Group", "Kind", "judge_objects"]
+__all__ = ["KINDS", "Annotated", "Group", "Kind", "Unmeasured", "judge_objects"]
 
-Annotated = Annotation | DocumentEntity | VideoBox | VideoMask
+
+class Unmeasured(msgspec.Struct, frozen=True):
+    """Holds the place of what cannot be judged: of a kind that is not read, or whose label could not be had."""
+
+    name: str = ""
+    confidence: float = 1.0
+
+
+Annotated = Annotation | DocumentEntity | VideoBox | VideoMask | Unmeasured
 """What predictions and labels may hold."""
 
 

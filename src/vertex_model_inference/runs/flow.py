@@ -22,7 +22,7 @@ from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
 from vertex_model_inference.runs.progress import Progress, progress_metadata
 from vertex_model_inference.runs.status import RunState
 from vertex_model_inference.spec import ARTIFACTS_VERSION
-from vertex_model_inference.steps import assets, decode, export, predict_batch, predict_online, upload
+from vertex_model_inference.steps import assets, decode, evaluate, export, predict_batch, predict_online, upload
 from vertex_model_inference.steps.context import Context
 from vertex_model_inference.vertex.jobs import BatchJob
 
@@ -102,6 +102,8 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
 def end(runner: Runner, context: Context, progress: Progress, counts: Counts, error: VmiError | None) -> Finished:
     """The run's last step: outcomes added up, Labelbox told, the status file closed."""
     progress.hush()
+    if error is None:
+        runner.step("evaluate", evaluate.evaluate_run, context)
     try:
         finished = runner.step("finish", finish, context, counts, _words(error))
     except StorageError as unread:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
@@ -78,15 +78,23 @@ class Fetcher:
         max_bytes: Larger assets fail.
         allowed_hosts: Hosts whose addresses may be private (``VMI_ALLOW_HOSTS``).
         timeout_s: For one asset, all of it.
+        headers: Gives the headers to send to a URL, asked again after each redirect; it must look at the URL's host.
     """
 
     def __init__(
-        self, limiter: Limiter, *, max_bytes: int, allowed_hosts: Collection[str] = (), timeout_s: float = 60
+        self,
+        limiter: Limiter,
+        *,
+        max_bytes: int,
+        allowed_hosts: Collection[str] = (),
+        timeout_s: float = 60,
+        headers: Callable[[str], Mapping[str, str]] | None = None,
     ) -> None:
         self._limiter = limiter
         self._max_bytes = max_bytes
         self._allowed = frozenset(allowed_hosts)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=10)
+        self._headers = headers
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Fetcher:
@@ -127,7 +135,8 @@ class Fetcher:
         try:
             for _ in range(6):
                 self._check(url)
-                async with self._session.get(url, allow_redirects=False) as response:
+                headers = self._headers(url) if self._headers is not None else None
+                async with self._session.get(url, allow_redirects=False, headers=headers) as response:
                     if response.status in _REDIRECTS and "Location" in response.headers:
                         url = urljoin(url, response.headers["Location"])
                         continue
