@@ -322,4 +322,17 @@ class Relationship(msgspec.Struct, frozen=True, omit_defaults=True, tag="relatio
 Shape = Box | Polygon | Polyline | Point | Mask | TextEntity
 """An annotation of a tool: it has a place in the asset, and may have questions of its own."""
 
-Annotation = Radio | Checklist | FreeText | Box | Polygon | Polyline | Point | Mask | TextEntity
+Annotation = (
+    Radio
+    | Checklist
+    | FreeText
+    | Box
+    | Polygon
+    | Polyline
+    | Point
+    | Mask
+    | TextEntity
+    | VideoBox
+    | VideoMask
+    | Relationship
+)

@@ -25,6 +25,7 @@ __all__ = [
     "FoundLabel",
     "FoundLine",
     "FoundMask",
+    "FoundObject",
     "FoundPoint",
     "FoundPolygon",
     "FoundQuote",
@@ -229,12 +230,30 @@ class FoundVideoMask(msgspec.Struct, frozen=True, tag="video_mask"):
 
 
 class FoundRelation(msgspec.Struct, frozen=True, tag="relation"):
-    """The model relates two things that it found: ``source`` and ``target`` are their ``id``."""
+    """The model relates two things that it found: ``source`` and ``target`` are their ``id``.
+
+    ``directed``: whether the order of the two means something.
+    """
 
     label: str
     source: str
     target: str
     confidence: float | None = None
+    directed: bool = True
 
 
-Finding = FoundLabel | FoundBox | FoundText | FoundPolygon | FoundLine | FoundPoint | FoundMask | FoundEntity
+FoundObject = (
+    FoundBox
+    | FoundPolygon
+    | FoundLine
+    | FoundPoint
+    | FoundMask
+    | FoundEntity
+    | FoundQuote
+    | FoundTrack
+    | FoundVideoMask
+)
+"""What has a place in the asset."""
+
+Finding = FoundLabel | FoundText | FoundObject | FoundRelation
+"""Anything that a model says about a row."""

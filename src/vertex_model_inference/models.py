@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-__all__ = ["MappingRules", "MatchRules", "ModelOption", "Predictor", "Task", "VertexModel"]
+__all__ = ["DeliveryRules", "MappingRules", "MatchRules", "ModelOption", "Predictor", "Task", "VertexModel"]
 
 
 class Predictor(StrEnum):
@@ -26,11 +26,19 @@ class Task(StrEnum):
     TEXT_CLASSIFICATION = "text-classification"
     TEXT_EXTRACTION = "text-extraction"
     TEXT_SENTIMENT = "text-sentiment"
+    VIDEO_CLASSIFICATION = "video-classification"
+    VIDEO_OBJECT_TRACKING = "video-object-tracking"
+    VIDEO_ACTION_RECOGNITION = "video-action-recognition"
 
     @property
     def takes_text(self) -> bool:
-        """Whether the model is sent texts; else it is sent pictures."""
+        """Whether the model is sent texts."""
         return self in (Task.TEXT_CLASSIFICATION, Task.TEXT_EXTRACTION, Task.TEXT_SENTIMENT)
+
+    @property
+    def takes_video(self) -> bool:
+        """Whether the model is sent videos; neither texts nor videos: it is sent pictures."""
+        return self in (Task.VIDEO_CLASSIFICATION, Task.VIDEO_OBJECT_TRACKING, Task.VIDEO_ACTION_RECOGNITION)
 
 
 class VertexModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -144,6 +152,30 @@ class MappingRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     end_inclusive: bool = False
 
 
+class DeliveryRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where predictions go, and how much is tried before all of it is. None: as the settings have it for all models.
+
+    Attributes:
+        destinations: Of ``model-run``, ``project`` and ``files``; together they must all take a row.
+        project: Labelbox's id of the project that gets pre-labels.
+        fallback: ``project`` or ``files``, in place of the model run when Labelbox takes no predictions there any more.
+        canary_rows: So many rows go the whole way before the rest is launched; 0: none.
+        canary_empty: ``stop`` or ``go`` when the model finds nothing in any of them.
+    """
+
+    destinations: tuple[str, ...] | None = None
+    project: str | None = None
+    fallback: str | None = None
+    canary_rows: int | None = None
+    canary_empty: str | None = None
+
+    def over(self, usual: DeliveryRules) -> DeliveryRules:
+        """These, and ``usual`` where they say nothing."""
+        return DeliveryRules(
+            **{name: getattr(usual if getattr(self, name) is None else self, name) for name in self.__struct_fields__}
+        )
+
+
 class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of the menu: everything that a run needs to know of the model, frozen when the run starts.
 
@@ -151,7 +183,8 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         name: Unique and stable; shown by Labelbox and sent back as ``modelType``.
         predictor: How rows reach the model.
         model: The Vertex model; None for a plain container.
-        endpoint: ``projects/P/locations/L/endpoints/ID`` for ``online``.
+        endpoint: ``projects/P/locations/L/endpoints/ID`` for ``online``. For ``batch``: where this very version of the
+            model answers all requests too, so that a canary needs no job.
         container: Base URL and predict route of a plain container, e.g. ``http://127.0.0.1:9000/predict``.
         task: What the model does, where it is known.
         decoder: Name of the decoder; None: chosen by the model's metadata, then by its first answers.
@@ -163,6 +196,8 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).
         rules: How findings become annotations.
         mapping: Where things stand in its answers, for the decoder ``mapping``.
+        delivery: Where predictions go, and the canary.
+        job_instances: An endpoint is sent the instances that a batch job of the model would be.
     """
 
     name: str
@@ -179,3 +214,5 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     batch_size: int = 0
     rules: MatchRules = MatchRules()
     mapping: MappingRules | None = None
+    delivery: DeliveryRules = DeliveryRules()
+    job_instances: bool = False

@@ -26,11 +26,13 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         status: One of the four ends.
         global_key: The customer's key, to find the row again.
         annotations: How many annotations Labelbox accepted for the row.
-        step: Where it ended, for ``skipped`` and ``failed``: export, assets, predict, decode, match or upload.
+        step: Where it ended, for ``skipped`` and ``failed``: export, assets, canary, predict, decode, match or upload.
         code: Stable word for the cause (see ``errors.py``), for ``skipped`` and ``failed``.
         message: The cause in one plain sentence.
         retryable: Whether running the row again can help.
         dropped: Model class name -> number of findings that were not uploaded (unmapped or below the threshold).
+        delivered: The destinations that took all annotations of the row, where there are several or others than were
+            asked for; a row is ``predicted`` when every one did.
     """
 
     data_row_id: str
@@ -42,6 +44,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     message: str | None = None
     retryable: bool = False
     dropped: dict[str, int] = {}
+    delivered: tuple[str, ...] = ()
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,6 +48,7 @@ class DataRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         frame_rate: Of a video in frames per second, as Labelbox says; None when unknown or not a video.
         frame_count: Frames of a video, as Labelbox says.
         text_layer: URL (http, https, gs) of a document's text layer, where the data row has one.
+        frame_times: Seconds of each frame of a video, rising, as its file says; only where the rate varies.
     """
 
     id: str
@@ -62,3 +63,4 @@ class DataRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     frame_rate: float | None = None
     frame_count: int | None = None
     text_layer: str | None = None
+    frame_times: tuple[float, ...] = ()

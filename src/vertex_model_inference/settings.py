@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from vertex_model_inference import settings_sources as sources
 from vertex_model_inference.errors import SettingsError
+from vertex_model_inference.models import DeliveryRules
 from vertex_model_inference.settings_sections import ModelSection, http_url
 
 __all__ = ["Settings", "is_loopback", "load"]
@@ -26,7 +27,7 @@ __all__ = ["Settings", "is_loopback", "load"]
 _REGION_IN_URL = re.compile(r"https?://([a-z]+-[a-z]+\d+)-aiplatform\.")
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):([^@/]*)@")
 
-Destination = Literal["model-run", "files"]
+Destination = Literal["model-run", "project", "files"]
 
 
 class _Given(PydanticBaseSettingsSource):
@@ -65,6 +66,10 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".vmi")
     allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     destination: Annotated[tuple[Destination, ...], NoDecode] = ("model-run",)
+    labelbox_project: str | None = None
+    fallback: Literal["project", "files"] | None = None
+    canary_rows: Annotated[int, Field(ge=0, le=1000)] = 10
+    canary_empty: Literal["stop", "go"] = "stop"
     shard_rows: Annotated[int, Field(ge=1, le=100_000)] = 1000
     job_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
     max_asset_mb: Annotated[float, Field(gt=0, le=10_000)] = 50
@@ -115,7 +120,7 @@ class Settings(BaseSettings):
     @classmethod
     def _has_destination(cls, value: tuple[Destination, ...]) -> tuple[Destination, ...]:
         if not value:
-            msg = "at least one of model-run, files is needed"
+            msg = "at least one of model-run, project, files is needed"
             raise ValueError(msg)
         return tuple(dict.fromkeys(value))
 
@@ -149,6 +154,17 @@ class Settings(BaseSettings):
         if is_loopback(self.labelbox_url):
             hosts |= {"127.0.0.1", "localhost", "::1"}
         return frozenset(hosts)
+
+    @property
+    def delivery(self) -> DeliveryRules:
+        """Where predictions go, and the canary, for models whose section says nothing else."""
+        return DeliveryRules(
+            destinations=self.destination,
+            project=self.labelbox_project,
+            fallback=self.fallback,
+            canary_rows=self.canary_rows,
+            canary_empty=self.canary_empty,
+        )
 
     def sources(self) -> dict[str, str]:
         """Field name -> where its value came from, e.g. ``environment VMI_REGION``; ``default`` otherwise."""
@@ -280,6 +296,12 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             f"shard_rows is {settings.shard_rows} and job_rows is {settings.job_rows}: a job takes whole shards. "
             "Set VMI_SHARD_ROWS to at most VMI_JOB_ROWS."
         )
+    wanted = (*settings.destination, settings.fallback)
+    if "project" in wanted and not settings.labelbox_project and not any(m.project for m in settings.models.values()):
+        found.append(
+            f"{origins.get('destination' if 'project' in settings.destination else 'fallback')} sends predictions to a "
+            "project and none is named. Set VMI_LABELBOX_PROJECT to its Labelbox id, or project in a model's section."
+        )
     for name, section in settings.models.items():
         if section.container and section.predict:
             found.append(
@@ -287,6 +309,13 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
             )
         if section.nms_agnostic and section.nms_iou is None:
             found.append(f'[models."{name}"] sets nms_agnostic without nms_iou. Set nms_iou, e.g. to 0.5.')
+        rules = section.delivery().over(settings.delivery)
+        given = section.destination is not None or section.fallback is not None
+        if given and "project" in (*(rules.destinations or ()), rules.fallback) and not rules.project:
+            found.append(
+                f'[models."{name}"] sends predictions to a project and names none. Set project to its Labelbox '
+                "id there, or VMI_LABELBOX_PROJECT."
+            )
         if section.hide and section.rename:
             found.append(f'[models."{name}"] is both hidden and renamed. Remove hide or rename.')
     renames = [section.rename for section in settings.models.values() if section.rename]

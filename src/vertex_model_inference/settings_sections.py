@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from vertex_model_inference.models import MappingRules, Task
+from vertex_model_inference.models import DeliveryRules, MappingRules, Task
 
 __all__ = ["MappingSection", "ModelSection", "http_url"]
 
@@ -95,6 +95,11 @@ class ModelSection(BaseModel):
         parameters: Sent along with each request.
         machine_type: Of batch jobs.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's default.
+        destination: Where predictions go: a list of ``model-run``, ``project``, ``files``.
+        project: Labelbox's id of the project that gets pre-labels.
+        fallback: ``project`` or ``files``, when Labelbox refuses predictions in model runs.
+        canary_rows: So many rows go the whole way before the rest is launched; 0: none.
+        canary_empty: ``stop`` or ``go`` when the model finds nothing in any canary row.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -122,8 +127,38 @@ class ModelSection(BaseModel):
     parameters: dict[str, bool | int | float | str] = {}
     machine_type: str | None = None
     batch_size: Annotated[int, Field(ge=0, le=100_000)] = 0
+    destination: tuple[Literal["model-run", "project", "files"], ...] | None = None
+    project: Annotated[str, Field(min_length=1)] | None = None
+    fallback: Literal["project", "files"] | None = None
+    canary_rows: Annotated[int, Field(ge=0, le=1000)] | None = None
+    canary_empty: Literal["stop", "go"] | None = None
 
     @field_validator("container")
     @classmethod
     def _container_url(cls, value: str | None) -> str | None:
         return None if value is None else http_url(value)
+
+    @field_validator("destination", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("destination")
+    @classmethod
+    def _has_destination(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        if not value:
+            msg = "at least one of model-run, project, files is needed"
+            raise ValueError(msg)
+        return tuple(dict.fromkeys(value))
+
+    def delivery(self) -> DeliveryRules:
+        """The same as the run takes it."""
+        return DeliveryRules(
+            destinations=self.destination,
+            project=self.project,
+            fallback=self.fallback,
+            canary_rows=self.canary_rows,
+            canary_empty=self.canary_empty,
+        )

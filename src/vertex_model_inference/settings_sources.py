@@ -38,6 +38,11 @@ MODEL_KEYS = (
     "parameters",
     "machine_type",
     "batch_size",
+    "destination",
+    "project",
+    "fallback",
+    "canary_rows",
+    "canary_empty",
 )
 """Keys of a ``[models."..."]`` section of ``vmi.toml``."""
 
@@ -72,7 +77,11 @@ FIELDS: tuple[Field, ...] = (
     Field("database_url", "VMI_DATABASE_URL", (), "SQLite or Postgres URL of the engine"),
     Field("data_dir", "VMI_DATA_DIR", (), "folder for the database and caches"),
     Field("allow_hosts", "VMI_ALLOW_HOSTS", (), "hosts on private addresses that assets may be fetched from"),
-    Field("destination", "VMI_DESTINATION", (), "where predictions go: model-run, files, or both"),
+    Field("destination", "VMI_DESTINATION", (), "where predictions go: model-run, project, files, or several"),
+    Field("labelbox_project", "VMI_LABELBOX_PROJECT", (), "Labelbox project that gets pre-labels"),
+    Field("fallback", "VMI_FALLBACK", (), "project or files, when Labelbox refuses predictions in model runs"),
+    Field("canary_rows", "VMI_CANARY_ROWS", (), "rows that go the whole way before the rest is launched; 0: none"),
+    Field("canary_empty", "VMI_CANARY_EMPTY", (), "stop or go when the model finds nothing in any canary row"),
     Field("shard_rows", "VMI_SHARD_ROWS", (), "data rows in one file of a run"),
     Field("job_rows", "VMI_JOB_ROWS", (), "data rows in one batch job"),
     Field("max_asset_mb", "VMI_MAX_ASSET_MB", (), "largest asset fetched, in MB"),

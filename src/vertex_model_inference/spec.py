@@ -20,6 +20,8 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         label_masks/00000.jsonl   masks of labels, fetched once
         agreement/00000.jsonl     RowAgreement a line, for rows that are labelled and answered
         evaluation.json           Evaluation: predictions against labels, where there are labels
+        refused.json              why Labelbox takes no predictions into the model run, where it does not
+        batches/00000.json        the project's batch that rows of shards were put into, for the destination project
         verdict.json              how the run ended, written before Labelbox is told
 """
 
@@ -30,7 +32,7 @@ import re
 
 import msgspec
 
-from vertex_model_inference.models import ModelOption
+from vertex_model_inference.models import DeliveryRules, ModelOption
 
 __all__ = ["ARTIFACTS_VERSION", "Answer", "Decoded", "Files", "RunSpec", "Staged", "run_id_of"]
 
@@ -48,6 +50,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         model_id: Labelbox's model, as the webhook named it, if it did.
         shard_rows: Data rows in a shard. ``job_rows``: in a batch job. Frozen, since a run that is carried on after a
             restart must cut its export as it began to.
+        delivery: Where predictions go, and the canary, as the model's option and the settings had it.
         artifacts_version: Of the files below.
     """
 
@@ -58,6 +61,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str | None = None
     shard_rows: int = 1000
     job_rows: int = 50_000
+    delivery: DeliveryRules = DeliveryRules(destinations=("model-run",), canary_rows=0, canary_empty="stop")
     artifacts_version: int = ARTIFACTS_VERSION
 
 
@@ -129,6 +133,8 @@ class Files:
         self.verdict = f"{self.folder}/verdict.json"
         self.evaluation = f"{self.folder}/evaluation.json"
         self.labels_folder = f"{self.folder}/labels"
+        self.refused = f"{self.folder}/refused.json"
+        self.predictions_folder = f"{self.folder}/predictions"
         self.outcomes_folder = f"{self.folder}/outcomes"
 
     def shard(self, kind: str, shard: int, suffix: str = "jsonl") -> str:

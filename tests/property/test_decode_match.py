@@ -1,37 +1,25 @@
-"""Decoders raise nothing but their own error, match loses nothing, NDJSON says what the annotations say."""
+"""Decoders raise nothing but their own error, NDJSON says what the annotations say."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vertex_model_inference.annotations import Annotation, Answer, Box, Checklist, FreeText, Radio
 from vertex_model_inference.decoders.registry import by_name, recognise
-from vertex_model_inference.errors import DecodeError, MatchError, UnknownOutputError
+from vertex_model_inference.errors import DecodeError, UnknownOutputError
 from vertex_model_inference.findings import (
     Finding,
     FoundBox,
-    FoundEntity,
-    FoundLabel,
-    FoundLine,
-    FoundMask,
-    FoundPoint,
-    FoundPolygon,
-    FoundText,
 )
-from vertex_model_inference.geometry.runs import encode
 from vertex_model_inference.labelbox.ndjson import lines, row_uuids
-from vertex_model_inference.models import MatchRules, ModelOption, Predictor
-from vertex_model_inference.ontology import Classification, Ontology, Option, Tool
+from vertex_model_inference.models import ModelOption, Predictor
 from vertex_model_inference.rows import DataRow
-from vertex_model_inference.steps.match import Matcher
 
 calmly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 ROW = DataRow(id="cm0datarow000000000000001", row_data="gs://b/o.jpg", width=640, height=480)
@@ -178,101 +166,9 @@ def test_relative_boxes_come_back_from_pixels(
     assert back == pytest.approx((x0, x1, y0, y1), abs=1e-12)
 
 
-def _question(kind: str, name: str, *options: str) -> Classification:
-    made = tuple(Option(name=o, label=o.upper(), feature_schema_id=f"{name}.{o}") for o in options)
-    return Classification(kind=kind, name=name, feature_schema_id=name, options=made)
-
-
-ONTOLOGY = Ontology(
-    id="o",
-    name="o",
-    tools=(
-        Tool(
-            kind="rectangle",
-            name="cat",
-            feature_schema_id="t1",
-            classifications=(_question("text", "read"),),
-        ),
-        Tool(
-            kind="rectangle",
-            name="line",
-            feature_schema_id="t2",
-            classifications=(_question("text", "one"), _question("text", "two")),
-        ),
-        Tool(kind="rectangle", name="twin", feature_schema_id="t3"),
-        Tool(kind="rectangle", name="twin", feature_schema_id="t4"),
-        Tool(kind="polygon", name="dog", feature_schema_id="t5"),
-        Tool(kind="raster-segmentation", name="cat", feature_schema_id="t6"),
-        Tool(kind="line", name="line", feature_schema_id="t7"),
-        Tool(kind="point", name="loud", feature_schema_id="t8"),
-        Tool(kind="named-entity", name="furry", feature_schema_id="t9"),
-    ),
-    classifications=(
-        _question("radio", "animal", "cat", "dog", "both"),
-        _question("checklist", "traits", "furry", "loud", "both"),
-        _question("text", "caption"),
-    ),
-)
-labels = st.sampled_from(
-    ["cat", "Cat", "dog", "furry", "FURRY", "loud", "both", "animal/both", "twin", "line", "caption", "lamp"]
-) | st.text(max_size=8)
 confidences = st.none() | st.sampled_from([0.0, 0.5, 1.0]) | st.floats(0, 1)
 sides = st.just(0.0) | st.floats(0, 5_000)
 texts = st.text(max_size=8) | st.sampled_from(["\u2028", "a\u0085b\u2029", "\n", "é😀"])
-places = st.tuples(sides, sides)
-_SPOTS = np.zeros((ROW.height or 1, ROW.width or 1), dtype=np.bool_)
-_SPOTS[2:6, 1:5] = _SPOTS[8:10, 7:9] = True
-counts = st.sampled_from([encode(_SPOTS), encode(~_SPOTS), encode(_SPOTS & False)]) | st.binary(max_size=9)
-findings = st.lists(
-    st.builds(FoundLabel, labels, confidences)
-    | st.builds(FoundBox, labels, sides, sides, sides, sides, confidences, st.none() | texts)
-    | st.builds(FoundText, labels, texts, confidences)
-    | st.builds(FoundPolygon, labels, st.lists(places, max_size=5).map(tuple), confidences)
-    | st.builds(FoundLine, labels, st.lists(places, max_size=3).map(tuple), confidences)
-    | st.builds(FoundPoint, labels, sides, sides, confidences)
-    | st.builds(FoundMask, labels, counts, st.just(ROW.width), st.just(ROW.height), confidences)
-    | st.builds(FoundEntity, labels, st.integers(-1, 9), st.integers(0, 9), confidences),
-    max_size=8,
-)
-rules = st.builds(
-    MatchRules,
-    threshold=st.none() | st.sampled_from([0.0, 0.5, 1.0]),
-    classes=st.sampled_from([{}, {"lamp": "cat", "dog": "animal/dog"}, {"dog": ("cat", "dog", "loud", "animal/dog")}]),
-    thresholds=st.sampled_from([{}, {"cat": 0.5}]),
-    top_k=st.sampled_from([None, 1]),
-    nms_iou=st.sampled_from([None, 0.0, 0.5]),
-    min_size_px=st.sampled_from([0.0, 3.0]),
-    max_annotations=st.sampled_from([1, 5000]),
-    unmapped=st.sampled_from(["fail", "drop", "report"]),
-    text_feature=st.sampled_from([None, "one"]),
-)
-
-
-def used(annotation: Annotation) -> int:
-    return len(annotation.answers) if isinstance(annotation, Checklist) else 1
-
-
-@calmly
-@given(found=findings, how=rules)
-def test_each_finding_is_used_counted_or_an_error(found: list[Finding], how: MatchRules) -> None:
-    try:
-        matched = Matcher(ONTOLOGY, how).match(found, ROW)
-    except MatchError as error:
-        told = str(error)
-        assert ROW.id in told
-        return
-    total = sum(map(used, matched.annotations)) + sum(matched.dropped.values()) + matched.outscored
-    assert total == len(found) + matched.extra
-    assert set(matched.dropped) <= {finding.label for finding in found}
-    radios = [annotation.name for annotation in matched.annotations if isinstance(annotation, Radio)]
-    assert len(radios) == len(set(radios))
-    features = Counter(annotation.feature_schema_id for annotation in matched.annotations)
-    assert not features or max(features.values()) <= how.max_annotations
-    lines(matched.annotations, ROW, row_uuids("run", ROW.id))  # what match lets pass can be written
-    if how.threshold is not None and not how.thresholds:
-        kept = [annotation.confidence for annotation in matched.annotations]
-        assert all(confidence is None or confidence >= how.threshold for confidence in kept)
-
 
 answer_values = st.builds(Answer, texts, texts, confidences, st.booleans())
 questions = (

@@ -25,10 +25,13 @@ from vertex_model_inference.findings import (
     Finding,
     FoundBox,
     FoundEntity,
+    FoundLabel,
     FoundLine,
     FoundMask,
     FoundPoint,
     FoundPolygon,
+    FoundTrack,
+    FoundVideoMask,
 )
 from vertex_model_inference.geometry import rle
 from vertex_model_inference.geometry.runs import decode, encode
@@ -39,8 +42,10 @@ LINES = int(os.environ.get("VMI_TEST_FUZZ_LINES", "400"))
 SEED = int(os.environ.get("VMI_TEST_FUZZ_SEED", "1"))
 calmly = settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))  # the machine may be busy
 ROWS = (
-    DataRow(id="cm0datarow000000000000001", row_data="gs://b/o.png", width=4, height=2),
+    DataRow(id="cm0datarow000000000000001", row_data="gs://b/o.png", width=4, height=2, frame_rate=10, frame_count=30),
     DataRow(id="cm0datarow000000000000002", row_data="gs://b/p.png"),
+    DataRow(id="cm0datarow000000000000003", row_data="gs://b/v.mp4", width=4, height=2, frame_rate=29.97),
+    DataRow(id="cm0datarow000000000000004", row_data="gs://b/w.mp4", width=4, height=2, frame_times=(0.0, 0.1, 0.7)),
 )
 NAMES: tuple[tuple[str, ...], ...] = ((), ("background", "cat", "dog"))
 ODD: tuple[Any, ...] = (
@@ -75,7 +80,44 @@ def png(pixels: list[list[int]]) -> str:
 
 MASK = png([[0, 255, 2, 0], [0, 1, 200, 2]])
 BOXES = {"boxes": [[0, 0, 2, 1]], "scores": [0.5], "labels": [1]}
+BOX = {"xmin": 0, "ymin": 0, "xmax": 2, "ymax": 1}
+RUNS = {"size": [2, 4], "counts": [2, 3, 3]}
+STRETCH = {"displayName": "cat", "timeSegmentStart": "0.2s", "timeSegmentEnd": "1.200s", "confidence": 0.5}
 SOUND: dict[str, Any] = {
+    "automl-video-classification": [
+        {**STRETCH, "id": "1", "type": "shot-classification"},
+        {**STRETCH, "type": "segment-classification", "timeSegmentStart": "0s", "timeSegmentEnd": "Infinity"},
+    ],
+    "automl-object-tracking": [
+        {
+            **STRETCH,
+            "frames": [
+                {"timeOffset": "0.2s", "xMin": 0.1, "xMax": 0.5, "yMax": 1},
+                {"timeOffset": {"seconds": "1", "nanos": 2e8}, "xMin": 0.1, "xMax": 0.5, "yMin": 0, "yMax": 1},
+            ],
+        }
+    ],
+    "automl-action-recognition": [{**STRETCH, "id": "1"}],
+    "video-segments:from-1": [
+        {"label": "cat", "score": 0.5, "start": 0.1, "end": 1.5},
+        {"label": 1, "start_frame": 1, "end_frame": 30},
+    ],
+    "video-tracks:xywh": {
+        "tracks": [
+            {"id": 1, "label": "cat", "frames": [{"frame": 0, "box": BOX}, {"frame": 9, "bbox": [0, 0, 2, 1]}]},
+            {"track_id": "x", "class": 1, "score": 0.5, "frames": [{"time": 0.5, "box": BOX, "score": 0.1}]},
+        ]
+    },
+    "frame-detections:relative:xyxy": {
+        "frames": {
+            "0": [{"label": "cat", "score": 0.5, "box": [0, 0, 0.5, 1], "id": 1}],
+            "1.2": [{"label": 1, "box": BOX}],
+        }
+    },
+    "video-masks": [
+        {"label": 1, "score": 0.5, "frames": [{"frame": 0, "segmentation": RUNS}, {"time": "0.3s", "rle": RUNS}]},
+        {"category_id": 1, "segmentations": [RUNS, None, {"size": [2, 4], "counts": rle.pack([5, 1, 2]).decode()}]},
+    ],
     "automl-classification": {"ids": ["1"], "displayNames": ["cat"], "confidences": [0.5]},
     "automl-detection": {"displayNames": ["cat"], "confidences": [0.5], "bboxes": [[0, 1, 0, 1]]},
     "automl-segmentation": {"categoryMask": png([[0, 1, 2, 0], [0, 1, 1, 2]]), "confidenceMask": MASK},
@@ -125,6 +167,7 @@ def sound(finding: Finding, row: DataRow) -> bool:
     """Coordinates are numbers within the asset, confidences from 0 to 1, masks decode."""
     if finding.confidence is not None and not 0 <= finding.confidence <= 1:
         return False
+    most = row.frame_count or len(row.frame_times) or math.inf
     wide, high = (row.width or math.inf) * (1 + 1e-9), (row.height or math.inf) * (1 + 1e-9)
     match finding:
         case FoundBox():
@@ -138,6 +181,23 @@ def sound(finding: Finding, row: DataRow) -> bool:
             points = ((finding.x, finding.y),)
         case FoundMask():
             assert decode(finding.counts, finding.width, finding.height).any()
+            points = ((finding.width, finding.height),)
+        case FoundLabel():
+            frames = [frame for pair in finding.frames for frame in pair]
+            return all(a <= b for a, b in finding.frames) and all(1 <= frame <= most for frame in frames)
+        case FoundTrack():
+            numbers = [[box.frame for box in segment] for segment in finding.segments]
+            assert all(segment and segment == sorted(set(segment)) for segment in numbers), numbers
+            assert all(1 <= frame <= most for segment in numbers for frame in segment), numbers
+            boxes = [box for segment in finding.segments for box in segment]
+            points = tuple((box.left, box.top) for box in boxes)
+            points += tuple((box.left + box.width, box.top + box.height) for box in boxes)
+        case FoundVideoMask():
+            shown = [mask.frame for mask in finding.frames]
+            assert shown, finding
+            assert shown == sorted(set(shown)), shown
+            assert 1 <= shown[0] <= shown[-1] <= most, shown
+            assert all(decode(mask.counts, finding.width, finding.height).any() for mask in finding.frames)
             points = ((finding.width, finding.height),)
         case FoundEntity():
             return 0 <= finding.start <= finding.end

@@ -7,13 +7,17 @@ from vertex_model_inference.annotations import (
     Answer,
     Box,
     Checklist,
+    FrameMask,
     FreeText,
+    KeyFrame,
     Mask,
     Point,
     Polygon,
     Polyline,
     Radio,
     TextEntity,
+    VideoBox,
+    VideoMask,
 )
 
 ID = "c" * 25
@@ -31,6 +35,9 @@ def test_annotations_survive_a_file() -> None:
         Point("pt", ID, 1, 2.5, 0.0),
         Mask("m", ID, b"0", 4, 3, 0.0, (nested,)),
         TextEntity("e", ID, 1, 2, 0.0, (nested,)),
+        VideoBox("v", ID, ((KeyFrame(1, 0, 0, 1.5, 1),), (KeyFrame(3, 0, 0, 1, 1),)), 0.0, (nested,)),
+        VideoMask("vm", ID, (FrameMask(2, b"0"),), 4, 3, 0.0),
+        Radio("q", ID, Answer("a", ID, 0.5, frames=((1, 5), (7, 7)))),
     ]
     assert msgspec.json.decode(msgspec.json.encode(made), type=list[Annotation]) == made
 

@@ -31,7 +31,7 @@ _MENU_S = 60.0
 
 
 def demo(
-    name: str = typer.Argument("digits", help="digits, documents or reviews."),
+    name: str = typer.Argument("digits", help="digits, documents, reviews, coins, entities or layout."),
     rows: int | None = typer.Option(None, min=1, help="Fewer data rows than the data set has."),
     keep: bool = typer.Option(False, "--keep", help="Leave everything running afterwards, to look at, until Ctrl-C."),
     port_base: int | None = typer.Option(None, help="Ports of the sandbox; free ones by default, 8700 with --keep."),
@@ -41,7 +41,7 @@ def demo(
 
     Exit code 0 when every data row got an outcome and none failed.
 
-    Example: `vmi demo`, `vmi demo documents`, `vmi demo reviews --keep`
+    Example: `vmi demo`, `vmi demo documents`, `vmi demo coins --keep`
     """
     from vertex_model_inference.sandbox.launcher import running
 

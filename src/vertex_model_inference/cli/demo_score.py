@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 __all__ = ["Measure", "Score", "score"]
 
-_SAME_LINE = 0.5
+_SAME = 0.5
+"""Overlap (intersection over union) from which a box or mask is the labelled one."""
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -44,7 +47,8 @@ def score(environment: dict[str, str], model_run_id: str, model_id: str) -> Scor
         model_run_id: The model run. ``model_id``: its model.
     """
     rows = predicted = annotations = bare = 0
-    right = judged = found = lines = same = 0
+    right = judged = 0
+    boxes, masks, texts = _Found(), _Found(), _Found()
     for row in _export(environment, model_run_id):
         run = row["experiments"][model_id]["runs"][model_run_id]
         predictions = [item for entry in run.get("predictions", ()) for item in _items(entry)]
@@ -57,21 +61,80 @@ def score(environment: dict[str, str], model_run_id: str, model_id: str) -> Scor
         if truths and str(run.get("data_split", "")).lower() == "test":
             judged += 1
             right += answers == truths
-        boxes = [item for item in predictions if "bounding_box" in item]
-        for truth in (item for item in labels if "bounding_box" in item):
-            lines += 1
-            best = max(boxes, key=lambda box: _iou(box["bounding_box"], truth["bounding_box"]), default=None)
-            if best is not None and _iou(best["bounding_box"], truth["bounding_box"]) >= _SAME_LINE:
-                found += 1
-                same += _text(best) == _text(truth)
+        for truth, best in _best(predictions, labels):
+            boxes.add(found=best is not None)
+            if best is not None and _text(truth) is not None:
+                texts.add(found=_text(best) == _text(truth))
+        masks.total += sum("mask" in item for item in labels)
+        masks.found += _same_masks(predictions, labels)
     measures = []
     if judged:
         measures.append(Measure("accuracy", right / judged, f"{judged:,} labelled data rows of the test split"))
-    if lines:
-        measures.append(Measure("lines found", found / lines, f"of {lines} labelled lines, IoU >= {_SAME_LINE}"))
-    if found:
-        measures.append(Measure("read exactly", same / found, f"of the {found} lines found, to the character"))
+    if boxes.total:
+        measures.append(boxes.measure("boxes found", f"labelled boxes, IoU >= {_SAME}"))
+    if texts.total:
+        measures.append(texts.measure("read exactly", "of those, to the character"))
+    if masks.total:
+        measures.append(masks.measure("masks found", f"labelled masks, IoU >= {_SAME}"))
     return Score(rows, predicted, annotations, bare, tuple(measures))
+
+
+@dataclass
+class _Found:
+    """How many of so many labels were found."""
+
+    total: int = 0
+    found: int = 0
+
+    def add(self, *, found: bool) -> None:
+        self.total += 1
+        self.found += found
+
+    def measure(self, name: str, of: str) -> Measure:
+        return Measure(name, self.found / self.total, f"{self.found} of {self.total} {of}")
+
+
+def _best(
+    predictions: list[dict[str, Any]], labels: list[dict[str, Any]]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """Each labelled box with the predicted box of its feature that covers it best; None: none does well enough."""
+    for truth in (item for item in labels if "bounding_box" in item):
+        mine = [item for item in predictions if "bounding_box" in item and item["name"] == truth["name"]]
+        best = max(mine, key=lambda box: _iou(box["bounding_box"], truth["bounding_box"]), default=None)
+        good = best is not None and _iou(best["bounding_box"], truth["bounding_box"]) >= _SAME
+        yield truth, best if good else None
+
+
+def _same_masks(predictions: list[dict[str, Any]], labels: list[dict[str, Any]]) -> int:
+    """How many labelled masks a predicted mask of the same feature covers well enough."""
+    import numpy as np
+
+    truths = [item for item in labels if "mask" in item]
+    if not truths:
+        return 0
+    drawn = [(item["name"], _pixels(item["mask"]["url"])) for item in predictions if "mask" in item]
+    count = 0
+    for truth in truths:
+        pixels = _pixels(truth["mask"]["url"])
+        overlaps = [
+            np.count_nonzero(mask & pixels) / np.count_nonzero(mask | pixels)
+            for name, mask in drawn
+            if name == truth["name"] and mask.shape == pixels.shape
+        ]
+        count += max(overlaps, default=0.0) >= _SAME
+    return count
+
+
+def _pixels(url: str) -> Any:
+    """The pixels of an exported mask, height x width, from the sandbox's Labelbox."""
+    import httpx2
+    import numpy as np
+    from PIL import Image
+
+    answer = httpx2.get(url, timeout=60, trust_env=False)
+    answer.raise_for_status()
+    with Image.open(io.BytesIO(answer.content)) as image:
+        return np.asarray(image.convert("L")) > 0
 
 
 def _export(environment: dict[str, str], model_run_id: str) -> Iterator[dict[str, Any]]:

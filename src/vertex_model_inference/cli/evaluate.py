@@ -29,9 +29,7 @@ _MOST_CLASSES = 30
 def evaluate(
     run: str = typer.Argument(help="Run id or its beginning, a model run id, or the folder of a run (also gs://)."),
     split: str | None = typer.Option(None, help="Only training, validation, test or unassigned rows; or all."),
-    iou: float = typer.Option(
-        0.5, help="Overlap (IoU) from which a box, polygon or mask is found.", min=0.01, max=1
-    ),
+    iou: float = typer.Option(0.5, help="Overlap (IoU) from which a box, polygon or mask is found.", min=0.01, max=1),
     distance: float = typer.Option(10.0, help="Pixels within which a point or line is found.", min=0.001),
     json_: bool = typer.Option(False, "--json", help="As JSON, with all curves."),
     thresholds: bool = typer.Option(False, "--thresholds", help="Only the lines for vmi.toml."),

@@ -14,13 +14,17 @@ __all__: list[str] = []
 
 @app.command()
 def seed(
-    name: str = typer.Argument(help="digits, documents or reviews; see `vmi sandbox datasets`."),
+    name: str = typer.Argument(help="digits, documents, reviews, coins, ...; see `vmi sandbox datasets`."),
     rows: int | None = typer.Option(None, min=1, help="How many data rows; the data set's own default otherwise."),
+    families: bool = typer.Option(
+        False, "--families", help="Also bring the model in the forms in which other model families answer."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print what was made as JSON."),
 ) -> None:
     """Bring a data set into the running sandbox: data rows, labels, splits, a fresh model run and the Vertex model.
 
-    Example: `vmi sandbox seed digits`, or `vmi sandbox seed reviews --rows 200 --json`.
+    Example: `vmi sandbox seed digits`, `vmi sandbox seed coins --families`, or
+    `vmi sandbox seed reviews --rows 200 --json`.
     """
     import orjson
 
@@ -29,7 +33,8 @@ def seed(
     from vertex_model_inference.sandbox.datasets.target import Target
 
     chosen = material(name)
-    seeded = bring(chosen, Target.of(os.environ), rows=rows, tell=lambda line: typer.echo(line, err=True))
+    target = Target.of(os.environ)
+    seeded = bring(chosen, target, rows=rows, families=families, tell=lambda line: typer.echo(line, err=True))
     if as_json:
         fields = {field: getattr(seeded, field) for field in seeded.__struct_fields__}
         sys.stdout.write(orjson.dumps(fields, option=orjson.OPT_INDENT_2).decode() + "\n")
@@ -38,6 +43,8 @@ def seed(
     typer.echo(f"model run   {seeded.model_run_id}  ({seeded.model_run_name})")
     typer.echo(f"data rows   {seeded.rows}  ({splits}), {seeded.labels} with labels")
     typer.echo(f"model       {seeded.vertex_model}  ({seeded.display_name}, version {seeded.vertex_model_version})")
+    for name in seeded.families:
+        typer.echo(f"            {name}")
 
 
 @app.command()

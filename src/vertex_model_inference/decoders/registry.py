@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from vertex_model_inference.decoders import own
+from vertex_model_inference.decoders.automl_action_recognition import AutomlActionRecognition
 from vertex_model_inference.decoders.automl_classification import AutomlClassification
 from vertex_model_inference.decoders.automl_detection import AutomlDetection
+from vertex_model_inference.decoders.automl_object_tracking import AutomlObjectTracking
 from vertex_model_inference.decoders.automl_segmentation import AutomlSegmentation
 from vertex_model_inference.decoders.automl_sentiment import AutomlSentiment
 from vertex_model_inference.decoders.automl_text_extraction import AutomlTextExtraction
+from vertex_model_inference.decoders.automl_video_classification import AutomlVideoClassification
 from vertex_model_inference.decoders.base import Decoder, Fit, shortened
 from vertex_model_inference.decoders.boxes_arrays import BoxesArrays
 from vertex_model_inference.decoders.displaynames import DisplayNames
+from vertex_model_inference.decoders.frame_detections import FrameDetections
 from vertex_model_inference.decoders.hf_classification import HfClassification
 from vertex_model_inference.decoders.hf_detection import HfDetection
 from vertex_model_inference.decoders.hf_segmentation import HfSegmentation
@@ -26,6 +30,9 @@ from vertex_model_inference.decoders.polygons import Polygons
 from vertex_model_inference.decoders.rle_masks import RleMasks
 from vertex_model_inference.decoders.sam_masks import SamMasks
 from vertex_model_inference.decoders.spacy_entities import SpacyEntities
+from vertex_model_inference.decoders.video_masks import VideoMasks
+from vertex_model_inference.decoders.video_segments import VideoSegments
+from vertex_model_inference.decoders.video_tracks import VideoTracks
 from vertex_model_inference.errors import UnknownOutputError
 from vertex_model_inference.models import MappingRules, ModelOption, Task
 
@@ -47,6 +54,13 @@ _BUILT_IN: dict[str, Callable[[Sequence[str]], Decoder]] = {
     "automl-segmentation": AutomlSegmentation,
     "automl-sentiment": AutomlSentiment,
     "automl-text-extraction": AutomlTextExtraction,
+    "automl-video-classification": AutomlVideoClassification,
+    "automl-object-tracking": AutomlObjectTracking,
+    "automl-action-recognition": AutomlActionRecognition,
+    "video-segments": VideoSegments,
+    "video-tracks": VideoTracks,
+    "frame-detections": FrameDetections,
+    "video-masks": VideoMasks,
     "hf-segmentation": HfSegmentation,
     "hf-token-classification": HfTokenClassification,
     "keypoints": Keypoints,
@@ -59,12 +73,35 @@ _BUILT_IN: dict[str, Callable[[Sequence[str]], Decoder]] = {
     "plain": PlainLabel,
 }
 
+_WITH_LAYOUT: dict[str, Callable[[Sequence[str], str], Decoder]] = {
+    "boxes-arrays": BoxesArrays,
+    "video-segments": VideoSegments,
+    "video-tracks": VideoTracks,
+    "frame-detections": FrameDetections,
+    "video-masks": VideoMasks,
+}
+"""Families whose name can go on behind a colon, with what their answers' numbers do not tell."""
+
+_UNTOLD: dict[str, tuple[Callable[[bytes], Fit], Callable[[bytes], bool]]] = {
+    "boxes-arrays": (BoxesArrays.fit, BoxesArrays.implies_layout),
+    "video-tracks": (VideoTracks.fit, VideoTracks.implies_layout),
+    "frame-detections": (FrameDetections.fit, FrameDetections.implies_layout),
+}
+"""Families whose boxes may be four bare numbers: whether an answer is of that form, whether it tells their order."""
+
 _FITS: tuple[tuple[str, Callable[[bytes], Fit]], ...] = (  # the more particular form first
     ("automl-detection", AutomlDetection.fit),
     ("automl-text-extraction", AutomlTextExtraction.fit),
     ("automl-classification", AutomlClassification.fit),
     ("automl-segmentation", AutomlSegmentation.fit),
     ("automl-sentiment", AutomlSentiment.fit),
+    ("automl-video-classification", AutomlVideoClassification.fit),
+    ("automl-object-tracking", AutomlObjectTracking.fit),
+    ("automl-action-recognition", AutomlActionRecognition.fit),
+    ("video-masks", VideoMasks.fit),
+    ("video-tracks", VideoTracks.fit),
+    ("frame-detections", FrameDetections.fit),
+    ("video-segments", VideoSegments.fit),
     ("displaynames", DisplayNames.fit),
     ("hf-detection", HfDetection.fit),
     ("hf-segmentation", HfSegmentation.fit),
@@ -89,12 +126,17 @@ _SCHEMAS = (  # part of the file name of gs://google-cloud-aiplatform/schema/...
     ("image_segmentation", "automl-segmentation"),
     ("text_extraction", "automl-text-extraction"),
     ("text_sentiment", "automl-sentiment"),
+    ("video_classification", "automl-video-classification"),
+    ("video_object_tracking", "automl-object-tracking"),
+    ("video_action_recognition", "automl-action-recognition"),
     ("image_classification", "automl-classification"),
     ("text_classification", "automl-classification"),
     ("/classification_1", "automl-classification"),
 )
 
 _DETECTORS = {"automl-detection", "hf-detection", "boxes-arrays", "owl-vit-v2"}
+_OF_VIDEO = {"automl-video-classification", "automl-object-tracking", "automl-action-recognition", *_WITH_LAYOUT}
+_OF_VIDEO -= {"boxes-arrays"}
 
 
 def known_names() -> tuple[str, ...]:
@@ -114,8 +156,8 @@ def by_name(name: str, class_names: Sequence[str] = (), mapping: MappingRules | 
         UnknownOutputError: There is none, or the user's own cannot be loaded.
     """
     base, _, layout = name.partition(":")
-    if base == "boxes-arrays":
-        return BoxesArrays(class_names, layout)
+    if base in _WITH_LAYOUT:
+        return _WITH_LAYOUT[base](class_names, layout)
     name = _ALIASES.get(name, name)
     if name == Mapping.name:
         if mapping is None:
@@ -169,17 +211,21 @@ def recognise(samples: Sequence[bytes], option: ModelOption) -> Decoder:
         with_content = [fitting[0][0]]
     if not with_content and option.task is not None:  # all answers are empty: the task can still decide
         detects = option.task is Task.IMAGE_OBJECT_DETECTION
-        with_content = [name for name, _ in fitting if (name in _DETECTORS) is detects]
+        with_content = [
+            name
+            for name, _ in fitting
+            if (name in _DETECTORS) is detects and (name in _OF_VIDEO) is option.task.takes_video
+        ]
     if not with_content:
         raise _not_known(samples, option, empty=bool(fitting))
     chosen = with_content[0]
-    if chosen == "boxes-arrays" and not all(
-        BoxesArrays.implies_layout(sample) for sample in samples if BoxesArrays.fit(sample).form
+    if chosen in _UNTOLD and not all(
+        _UNTOLD[chosen][1](sample) for sample in samples if _UNTOLD[chosen][0](sample).form
     ):
         raise UnknownOutputError(
             f"The model {option.name!r} answers arrays of boxes, and nothing says in which order their four numbers "
             f"are. It answered: {shortened(samples[0])}",
-            hint='Set decoder = "boxes-arrays:xyxy" (or xywh, cxcywh, yxyx; plus ":relative" for 0..1) in vmi.toml.',
+            hint=f'Set decoder = "{chosen}:xyxy" (or xywh, cxcywh, yxyx; plus ":relative" for 0..1) in vmi.toml.',
             option=option.name,
         )
     return by_name(chosen, option.class_names)
@@ -204,7 +250,7 @@ def _by_metadata(option: ModelOption) -> str | None:
         return None
     label = model.labels.get(LABEL) or model.labels.get(LABEL.replace("-", "_"))
     if label:
-        return label.replace("_", ":") if label.startswith("boxes-arrays_") else label
+        return label.replace("_", ":") if label.partition("_")[0] in _WITH_LAYOUT else label
     for uri in (model.prediction_schema_uri, model.metadata_schema_uri):
         # A custom model may point at schemas of its own, which say nothing to us.
         if model.automl or uri.startswith("gs://google-cloud-aiplatform/"):

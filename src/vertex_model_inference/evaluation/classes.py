@@ -86,11 +86,11 @@ def shortest_between(low: float | None, high: float) -> float:
     """The number with the fewest decimals, at least 2, that keeps ``high`` and drops ``low``.
 
     Args:
-        low: Highest confidence that is to be dropped; None: nothing is.
+        low: Highest confidence that is to be dropped; None: nothing is, and so the number is 0.
         high: Lowest confidence that is to be kept, > ``low``.
     """
     if low is None:
-        return max(0.0, math.floor(high * 100 - 1e-9) / 100)
+        return 0.0
     for step in (1e2, 1e3, 1e4, 1e5, 1e6):
         # The lowest such number: the nearer to what is dropped, the more of what is new and alike is kept.
         value = (math.floor(low * step + 1e-9) + 1) / step

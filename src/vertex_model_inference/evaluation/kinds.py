@@ -41,7 +41,7 @@ class Unmeasured(msgspec.Struct, frozen=True):
     confidence: float = 1.0
 
 
-Annotated = Annotation | DocumentEntity | VideoBox | VideoMask | Unmeasured
+Annotated = Annotation | DocumentEntity | Unmeasured
 """What predictions and labels may hold."""
 
 

@@ -20,7 +20,8 @@ def threshold_lines(splits: Sequence[SplitScore], option: ModelOption) -> tuple[
     """Lines that can be copied into ``vmi.toml``.
 
     Thresholds there are by the model's own class names; a feature that several classes feed gives each the same.
-    Predictions below the thresholds that were in force are not in the run, so lower ones cannot be found.
+    Predictions below the thresholds that were in force are not in the run, so lower ones cannot be found. Classes that
+    are best as they are get no line.
 
     Args:
         splits: The figures. ``option``: the model, as it was run.
@@ -38,7 +39,7 @@ def threshold_lines(splits: Sequence[SplitScore], option: ModelOption) -> tuple[
             classes.setdefault(feature.rsplit("/", 1)[-1], []).append(model_class)
     lines: dict[str, str] = {}
     for one in _classes(split):
-        if one.best is None or not one.labels or one.curve.threshold == (1.0,):
+        if one.best is None or one.best.threshold == 0:  # best with all that there is
             continue
         for name in classes.get(one.name, [one.name]):
             lines.setdefault(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from vertex_model_inference.errors import NotFoundError
+from vertex_model_inference.errors import NotFoundError, UploadRefusedError
 from vertex_model_inference.labelbox.connection import Connection
 from vertex_model_inference.labelbox.export_task import Exports
-from vertex_model_inference.labelbox.gateway import ExportChunk, ExportSize, ImportedRow, ImportState, ModelRunInfo
+from vertex_model_inference.labelbox.gateway import (
+    ExportChunk,
+    ExportSize,
+    ImportedRow,
+    ImportPlace,
+    ImportState,
+    ModelRunInfo,
+    ProjectInfo,
+)
 from vertex_model_inference.labelbox.imports import Imports
 from vertex_model_inference.labelbox.ontologies import parse_ontology
+from vertex_model_inference.labelbox.projects import Projects
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.settings import Settings
 
@@ -47,6 +56,7 @@ class LabelboxClient:
         self._connection = Connection(settings.labelbox_api_key, settings.labelbox_url)
         self._exports = Exports(self._connection)
         self._imports = Imports(self._connection)
+        self._projects = Projects(self._connection, self._exports)
 
     def __enter__(self) -> Self:
         return self
@@ -106,21 +116,45 @@ class LabelboxClient:
         """See ``Labelbox.read_chunk``."""
         return self._exports.lines(task_id, chunk)
 
-    def start_import(self, model_run_id: str, name: str, ndjson: bytes) -> ImportState:
+    def import_refusal(self) -> UploadRefusedError | None:
+        """See ``Labelbox.import_refusal``."""
+        return self._imports.refusal()
+
+    def start_import(self, place: ImportPlace, name: str, ndjson: bytes) -> ImportState:
         """See ``Labelbox.start_import``."""
-        return self._imports.start(model_run_id, name, ndjson)
+        return self._imports.start(place, name, ndjson)
 
-    def find_import(self, model_run_id: str, name: str) -> ImportState | None:
+    def find_import(self, place: ImportPlace, name: str) -> ImportState | None:
         """See ``Labelbox.find_import``."""
-        return self._imports.find(model_run_id, name)
+        return self._imports.find(place, name)
 
-    def wait_import(self, model_run_id: str, name: str, timeout_s: float) -> ImportState:
+    def wait_import(self, place: ImportPlace, name: str, timeout_s: float) -> ImportState:
         """See ``Labelbox.wait_import``."""
-        return self._imports.wait(model_run_id, name, timeout_s)
+        return self._imports.wait(place, name, timeout_s)
 
     def import_statuses(self, state: ImportState) -> Iterator[ImportedRow]:
         """See ``Labelbox.import_statuses``."""
         return self._imports.statuses(state)
+
+    def project(self, project_id: str) -> ProjectInfo:
+        """See ``Labelbox.project``."""
+        return self._projects.info(project_id)
+
+    def show_pre_labels(self, project_id: str) -> None:
+        """See ``Labelbox.show_pre_labels``."""
+        self._projects.show(project_id)
+
+    def rows_in_project(self, project_id: str, data_row_ids: Sequence[str]) -> set[str]:
+        """See ``Labelbox.rows_in_project``."""
+        return self._projects.having(project_id, data_row_ids)
+
+    def batch(self, project_id: str, name: str) -> str:
+        """See ``Labelbox.batch``."""
+        return self._projects.batch(project_id, name)
+
+    def fill_batch(self, project_id: str, batch_id: str, data_row_ids: Sequence[str], priority: int) -> None:
+        """See ``Labelbox.fill_batch``."""
+        self._projects.fill(project_id, batch_id, data_row_ids, priority)
 
     def close(self) -> None:
         """See ``Labelbox.close``."""

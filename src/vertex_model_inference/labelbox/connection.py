@@ -64,6 +64,17 @@ class Connection:
             lambda: self._once(operation, {"query": query, "params": dict(variables)}, experimental, context)
         )
 
+    def execute_once(
+        self, query: str, variables: Mapping[str, Any], *, experimental: bool = False, **context: object
+    ) -> dict[str, Any] | None:
+        """As ``execute``, without tries beyond the first: for mutations that must not be sent twice unseen.
+
+        Raises:
+            Wait: It failed in a way that passes; a mutation may have happened all the same.
+            LabelboxError: It was refused.
+        """
+        return self._once(operation_of(query), {"query": query, "params": dict(variables)}, experimental, context)
+
     def upload_once(
         self, query: str, variables: Mapping[str, Any], file_name: str, payload: bytes, **context: object
     ) -> dict[str, Any] | None:
@@ -187,7 +198,9 @@ class Connection:
         if _DEPRECATED in said:
             return UploadRefusedError(
                 f"Labelbox refuses prediction imports into model runs ({operation}{about}): {said}.",
-                hint="Choose another destination: VMI_DESTINATION=files keeps the predictions as files of the run.",
+                hint="Set VMI_DESTINATION=project and VMI_LABELBOX_PROJECT for pre-labels in a project, or "
+                "VMI_DESTINATION=files for NDJSON in the run's folder; VMI_FALLBACK=project or files does so only "
+                "where Labelbox refuses.",
                 **facts,
             )
 

@@ -20,7 +20,6 @@ from vertex_model_inference.annotations import (
     Question,
     Selection,
     TextEntity,
-    VideoBox,
 )
 from vertex_model_inference.errors import RowError
 from vertex_model_inference.geometry.polygons import open_ring
@@ -45,7 +44,7 @@ class LinkedMask(msgspec.Struct, frozen=True, omit_defaults=True, tag="linked_ma
     classifications: tuple[Question, ...] = ()
 
 
-Labelled = Annotation | DocumentEntity | VideoBox | LinkedMask
+Labelled = Annotation | DocumentEntity | LinkedMask
 """An annotation of a label."""
 
 

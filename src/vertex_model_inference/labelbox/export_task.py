@@ -89,7 +89,7 @@ class Exports:
         deadline = time.monotonic() + timeout_s
         pause = FIRST_POLL_S
         while True:
-            status = self._status(task_id)
+            status = self.status(task_id)
             if status == "COMPLETE":
                 return self._size(task_id, "RESULT") or ExportSize(total_bytes=0, total_lines=0)
             if status in ("FAILED", "CANCELED", "CANCELLED"):
@@ -191,7 +191,12 @@ class Exports:
                 self._user = str(user["id"])
             return self._user
 
-    def _status(self, task_id: str) -> str:
+    def status(self, task_id: str) -> str:
+        """IN_PROGRESS, COMPLETE or FAILED: of any task of the key's user.
+
+        Raises:
+            LabelboxError: ``export_expired`` when Labelbox does not know the task (any more).
+        """
         answer = self._connection.execute(_TASK, {"param_0": task_id, "param_1": self._user_id()}, task_id=task_id)
         tasks = ((answer or {}).get("user") or {}).get("createdTasks") or []
         if not tasks:

@@ -29,6 +29,7 @@ class _Media(msgspec.Struct):
     mime_type: str | None = None
     asset_type: str | None = None
     frame_rate: float | None = None
+    frame_count: float | None = None
 
 
 class _Details(msgspec.Struct):
@@ -134,6 +135,8 @@ def parse_export_row(line: bytes, model_run_id: str) -> DataRow:
         width=_pixels(media.width),
         height=_pixels(media.height),
         split=_split(row.experiments, model_run_id),
+        frame_rate=_rate(media.frame_rate),
+        frame_count=_pixels(media.frame_count),
     )
 
 
@@ -178,6 +181,10 @@ def _asset(data: dict[str, Any]) -> str:
 
 def _pixels(value: float | None) -> int | None:
     return int(value) if value is not None and 0 < value < 2**31 else None
+
+
+def _rate(value: float | None) -> float | None:
+    return value if value is not None and 0 < value < 1e6 else None
 
 
 def _media_type(media: _Media) -> MediaType:

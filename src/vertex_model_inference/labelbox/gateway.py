@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from vertex_model_inference.errors import UploadRefusedError
 from vertex_model_inference.ontology import Ontology
 
 __all__ = [
+    "BATCH_ROWS",
     "ExportChunk",
     "ExportSize",
     "ImportFailure",
+    "ImportPlace",
     "ImportState",
     "ImportedRow",
     "Labelbox",
     "ModelRunInfo",
+    "ProjectInfo",
 ]
+
+
+BATCH_ROWS = 25_000
+"""Data rows in a batch at most: what the SDK sends to a project from a model run (``DATAROWS_IMPORT_LIMIT``)."""
 
 
 class ModelRunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +36,14 @@ class ModelRunInfo(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str
     model_name: str
     ontology_id: str
+
+
+class ProjectInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A project and the ontology that people label with there; None: it has none yet."""
+
+    id: str
+    name: str
+    ontology: Ontology | None
 
 
 class ExportSize(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +75,28 @@ class ExportChunk(msgspec.Struct, frozen=True, kw_only=True):
         return self.end - self.start + 1
 
 
+class ImportPlace(msgspec.Struct, frozen=True):
+    """Where an import goes.
+
+    Attributes:
+        kind: ``model-run`` (predictions) or ``project`` (pre-labels).
+        id: Labelbox's id of the model run or project.
+    """
+
+    kind: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.replace('-', ' ')} {self.id}"
+
+
 class ImportState(msgspec.Struct, frozen=True, kw_only=True):
-    """A prediction import.
+    """An import of predictions or pre-labels.
 
     Attributes:
         id: Labelbox's id of the import.
-        model_run_id: The model run it goes to.
-        name: The name we gave it; unique in the model run.
+        place: Where it goes.
+        name: The name we gave it; unique in that place.
         state: ``RUNNING``, ``FINISHED`` or ``FAILED``.
         progress: ``"42%"`` or None.
         status_url: NDJSON with one status for each line sent, once finished; expires after 24 hours.
@@ -73,7 +104,7 @@ class ImportState(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    model_run_id: str
+    place: ImportPlace
     name: str
     state: str
     progress: str | None = None
@@ -92,6 +123,15 @@ class ImportFailure(msgspec.Struct, frozen=True):
     name: str
     message: str
 
+    @property
+    def duplicate(self) -> bool:
+        """The line was refused for nothing but an annotation of its uuid that is there already.
+
+        Labelbox documents no name for this; what its errors say is read: a uuid that is duplicate, used, or exists.
+        """
+        said = f"{self.name} {self.message}".lower()
+        return "uuid" in said and any(word in said for word in ("duplicate", "already", "exists", "not unique"))
+
 
 class ImportedRow(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one line of an import.
@@ -99,7 +139,7 @@ class ImportedRow(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         uuid: Of the annotation, as sent; None when the line had none or could not be read.
         data_row_id: Labelbox's data row id; None when the line names no known row.
-        ok: Whether the annotation is in the model run now.
+        ok: Whether the annotation is there now.
         errors: Why not.
     """
 
@@ -171,7 +211,14 @@ class Labelbox(Protocol):
         """The lines of one file, without line ends, streamed; each exactly once in spite of failed downloads."""
         ...
 
-    def start_import(self, model_run_id: str, name: str, ndjson: bytes) -> ImportState:
+    def import_refusal(self) -> UploadRefusedError | None:
+        """Whether Labelbox refuses predictions in model runs altogether; None: it does not, or does not say.
+
+        Asked without effect: with an import into a model run that does not exist.
+        """
+        ...
+
+    def start_import(self, place: ImportPlace, name: str, ndjson: bytes) -> ImportState:
         """Import predictions under a name; when an import of that name exists already, that one is returned.
 
         Raises:
@@ -179,11 +226,11 @@ class Labelbox(Protocol):
         """
         ...
 
-    def find_import(self, model_run_id: str, name: str) -> ImportState | None:
+    def find_import(self, place: ImportPlace, name: str) -> ImportState | None:
         """The import of that name, None when there is none."""
         ...
 
-    def wait_import(self, model_run_id: str, name: str, timeout_s: float) -> ImportState:
+    def wait_import(self, place: ImportPlace, name: str, timeout_s: float) -> ImportState:
         """Wait until the import has ended; its end is seen within a second.
 
         Raises:
@@ -196,6 +243,44 @@ class Labelbox(Protocol):
 
         Raises:
             LabelboxError: ``import_failed`` when Labelbox gave up the import as a whole.
+        """
+        ...
+
+    def project(self, project_id: str) -> ProjectInfo:
+        """The project and its ontology.
+
+        Raises:
+            NotFoundError: There is none, or the API key may not see it.
+        """
+        ...
+
+    def show_pre_labels(self, project_id: str) -> None:
+        """Let labelers see pre-labels (model-assisted labelling); again is the same as once.
+
+        Raises:
+            LabelboxError: ``pre_labels_hidden`` when Labelbox leaves it off.
+        """
+        ...
+
+    def rows_in_project(self, project_id: str, data_row_ids: Sequence[str]) -> set[str]:
+        """Those of the data rows that a batch of the project has, by an export of at most 2,000 rows at a time."""
+        ...
+
+    def batch(self, project_id: str, name: str) -> str:
+        """The id of the project's batch of that name, which is made empty when there is none."""
+        ...
+
+    def fill_batch(self, project_id: str, batch_id: str, data_row_ids: Sequence[str], priority: int) -> None:
+        """Put data rows into a batch and wait until they are there.
+
+        Args:
+            project_id: Of the batch.
+            batch_id: Of ``batch``.
+            data_row_ids: At most ``BATCH_ROWS``.
+            priority: 1 (highest) to 5.
+
+        Raises:
+            LabelboxError: ``batch_failed``.
         """
         ...
 

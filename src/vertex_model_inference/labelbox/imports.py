@@ -1,4 +1,7 @@
-"""Prediction imports into a model run: send, find again by name, wait, and read what became of each line.
+"""Imports into a model run or a project: send, find again by name, wait, and read what became of each line.
+
+Mutations and queries are those of the SDK's ``MEAPredictionImport`` (predictions of a model run) and
+``MALPredictionImport`` (pre-labels of a project), labelbox 7.17.0, ``schema/annotation_import.py``.
 
 The name makes an import idempotent: whatever happens to the answer of the upload, looking the name up tells whether
 Labelbox has it. The SDK would send the file again, from a handle that it has already read to its end.
@@ -8,27 +11,59 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from vertex_model_inference.errors import LabelboxError
+from vertex_model_inference.errors import LabelboxError, UploadRefusedError, VmiError
 from vertex_model_inference.labelbox.connection import Connection
-from vertex_model_inference.labelbox.gateway import ImportedRow, ImportFailure, ImportState
+from vertex_model_inference.labelbox.gateway import ImportedRow, ImportFailure, ImportPlace, ImportState
 from vertex_model_inference.labelbox.retry import ATTEMPTS, MAX_WAIT_S, Wait, backoff, retrying
 
 __all__ = ["Imports"]
 
-_FIELDS = "errorFileUrl inputFileUrl modelRunId name progress state statusFileUrl id"
-_CREATE = (
-    "mutation createMEAPredictionImportByFilePyApi($modelRunId : ID!, $name: String!, $file: Upload!, "
-    "$contentLength: Int!) { createModelErrorAnalysisPredictionImport(data: { modelRunId: $modelRunId name: $name "
-    "filePayload: { file: $file, contentLength: $contentLength} }) {" + _FIELDS + "} }"
+_FIELDS = "errorFileUrl inputFileUrl name progress state statusFileUrl id"
+
+
+class _Calls(NamedTuple):
+    """How a kind of import is asked for: the variable with the parent's id, two calls and the fields they answer in."""
+
+    parent: str
+    create: str
+    created: str
+    find: str
+    found: str
+
+
+_CALLS = {
+    "model-run": _Calls(
+        "modelRunId",
+        "mutation createMEAPredictionImportByFilePyApi($modelRunId : ID!, $name: String!, $file: Upload!, "
+        "$contentLength: Int!) { createModelErrorAnalysisPredictionImport(data: { modelRunId: $modelRunId name: $name "
+        "filePayload: { file: $file, contentLength: $contentLength} }) {" + _FIELDS + "} }",
+        "createModelErrorAnalysisPredictionImport",
+        "query getModelErrorAnalysisPredictionImportPyApi($modelRunId : ID!, $name: String!) "
+        "{ modelErrorAnalysisPredictionImport( where: {modelRunId: $modelRunId, name: $name}){" + _FIELDS + "}}",
+        "modelErrorAnalysisPredictionImport",
+    ),
+    "project": _Calls(
+        "projectId",
+        "mutation createMALPredictionImportByFilePyApi($projectId : ID!, $name: String!, $file: Upload!, "
+        "$contentLength: Int!) { createModelAssistedLabelingPredictionImport(data: { projectId: $projectId name: $name "
+        "filePayload: { file: $file, contentLength: $contentLength} }) {" + _FIELDS + "} }",
+        "createModelAssistedLabelingPredictionImport",
+        "query getModelAssistedLabelingPredictionImportPyApi($projectId : ID!, $name: String!) "
+        "{ modelAssistedLabelingPredictionImport( where: {projectId: $projectId, name: $name}){" + _FIELDS + "}}",
+        "modelAssistedLabelingPredictionImport",
+    ),
+}
+_PROBE = (
+    "mutation createMEAPredictionImportByUrlPyApi($modelRunId : ID!, $name: String!, $fileUrl: String!) "
+    "{ createModelErrorAnalysisPredictionImport(data: { modelRunId: $modelRunId name: $name fileUrl: $fileUrl }) "
+    "{" + _FIELDS + "} }"
 )
-_FIND = (
-    "query getModelErrorAnalysisPredictionImportPyApi($modelRunId : ID!, $name: String!) "
-    "{ modelErrorAnalysisPredictionImport( where: {modelRunId: $modelRunId, name: $name}){" + _FIELDS + "}}"
-)
+_NO_RUN = "c00000000000000000000none"
+"""Of the form of an id, and nobody's: what is asked of it can have no effect."""
 FIRST_POLL_S, LAST_POLL_S = 0.1, 0.9
 
 
@@ -57,69 +92,76 @@ class Imports:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def start(self, model_run_id: str, name: str, ndjson: bytes) -> ImportState:
+    def refusal(self) -> UploadRefusedError | None:
+        """See ``Labelbox.import_refusal``. Asked once: any other answer, or none, says nothing of refusals."""
+        variables = {"modelRunId": _NO_RUN, "name": "vmi-probe", "fileUrl": "https://labelbox.com/vmi-probe.ndjson"}
+        try:
+            self._connection.execute_once(_PROBE, variables)
+        except UploadRefusedError as refused:
+            return refused
+        except (VmiError, Wait):
+            return None
+        return None
+
+    def start(self, place: ImportPlace, name: str, ndjson: bytes) -> ImportState:
         """See ``Labelbox.start_import``."""
+        calls = _CALLS[place.kind]
 
         def find_or_send() -> ImportState:
             # Looked up before each try: an upload whose answer was lost has happened all the same.
-            found = self.find(model_run_id, name)
+            found = self.find(place, name)
             if found is not None:
                 return found
             answer = self._connection.upload_once(
-                _CREATE,
-                {"file": None, "contentLength": len(ndjson), "modelRunId": model_run_id, "name": name},
-                f"{model_run_id}__{name}.ndjson",
+                calls.create,
+                {"file": None, "contentLength": len(ndjson), calls.parent: place.id, "name": name},
+                f"{place.id}__{name}.ndjson",
                 ndjson,
-                model_run_id=model_run_id,
-                import_name=name,
+                **_facts(place, name),
             )
-            state = _state((answer or {}).get("createModelErrorAnalysisPredictionImport"), model_run_id)
+            state = _state((answer or {}).get(calls.created), place)
             if state is None:
                 raise LabelboxError(
-                    f"Labelbox did not take the import {name} into model run {model_run_id}.",
+                    f"Labelbox did not take the import {name} into {place}.",
                     code="import_failed",
-                    hint="Does the model run still exist?",
-                    model_run_id=model_run_id,
-                    import_name=name,
+                    hint=f"Does the {place.kind.replace('-', ' ')} still exist?",
+                    **_facts(place, name),
                 )
             return state
 
         return retrying(find_or_send)
 
-    def find(self, model_run_id: str, name: str) -> ImportState | None:
+    def find(self, place: ImportPlace, name: str) -> ImportState | None:
         """See ``Labelbox.find_import``."""
-        answer = self._connection.execute(
-            _FIND, {"modelRunId": model_run_id, "name": name}, model_run_id=model_run_id, import_name=name
-        )
-        return _state((answer or {}).get("modelErrorAnalysisPredictionImport"), model_run_id)
+        calls = _CALLS[place.kind]
+        answer = self._connection.execute(calls.find, {calls.parent: place.id, "name": name}, **_facts(place, name))
+        return _state((answer or {}).get(calls.found), place)
 
-    def wait(self, model_run_id: str, name: str, timeout_s: float) -> ImportState:
+    def wait(self, place: ImportPlace, name: str, timeout_s: float) -> ImportState:
         """See ``Labelbox.wait_import``."""
         deadline = time.monotonic() + timeout_s
         pause = FIRST_POLL_S
         while True:
-            state = self.find(model_run_id, name)
+            state = self.find(place, name)
             if state is None:
                 raise LabelboxError(
-                    f"Labelbox knows no import {name} in model run {model_run_id}.",
+                    f"Labelbox knows no import {name} in {place}.",
                     code="import_unknown",
                     hint="It may have been deleted; run again to send it again.",
                     retryable=True,
-                    model_run_id=model_run_id,
-                    import_name=name,
+                    **_facts(place, name),
                 )
             if state.ended:
                 return state
             left = deadline - time.monotonic()
             if left <= 0:
                 raise LabelboxError(
-                    f"The import {name} into model run {model_run_id} was not done after {timeout_s:.0f} s"
+                    f"The import {name} into {place} was not done after {timeout_s:.0f} s"
                     f" ({state.progress or 'no progress told'}).",
                     code="import_timeout",
                     hint="Start the run again: it goes on waiting for this import.",
                     retryable=True,
-                    model_run_id=model_run_id,
-                    import_name=name,
+                    **_facts(place, name),
                 )
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, LAST_POLL_S)
@@ -128,15 +170,13 @@ class Imports:
         """See ``Labelbox.import_statuses``."""
         if state.status_url is None:
             raise LabelboxError(
-                f"Labelbox gave up the import {state.name} into model run {state.model_run_id} as a whole"
-                f"{self._said(state)}."
+                f"Labelbox gave up the import {state.name} into {state.place} as a whole{self._said(state)}."
                 if state.state == "FAILED"
                 else f"The import {state.name} has no statuses: it is {state.state}.",
                 code="import_failed",
                 hint="Send it again under another name.",
                 retryable=True,
-                model_run_id=state.model_run_id,
-                import_name=state.name,
+                **_facts(state.place, state.name),
             )
         given = failures = 0
         while True:
@@ -151,7 +191,7 @@ class Imports:
                 if failures >= ATTEMPTS or (failure.seconds or 0) > MAX_WAIT_S:
                     raise failure.error from None
                 time.sleep(backoff(failures, failure.seconds))
-            state = self.find(state.model_run_id, state.name) or state  # with fresh URLs
+            state = self.find(state.place, state.name) or state  # with fresh URLs
 
     def _lines(self, url: str, name: str) -> Iterator[bytes]:
         """Lines of a file, split at ``\\n`` only: other Unicode line ends may stand inside JSON strings."""
@@ -175,12 +215,16 @@ class Imports:
         return ""
 
 
-def _state(answer: dict[str, Any] | None, model_run_id: str) -> ImportState | None:
+def _facts(place: ImportPlace, name: str) -> dict[str, Any]:
+    return {f"{place.kind.replace('-', '_')}_id": place.id, "import_name": name}
+
+
+def _state(answer: dict[str, Any] | None, place: ImportPlace) -> ImportState | None:
     if not answer:
         return None
     return ImportState(
         id=answer["id"],
-        model_run_id=answer.get("modelRunId") or model_run_id,
+        place=place,
         name=answer["name"],
         state=answer["state"],
         progress=answer.get("progress"),
@@ -197,8 +241,7 @@ def _imported(line: bytes, state: ImportState) -> ImportedRow:
             f"A status of import {state.name} is not of the form expected: {error}.",
             code="import_status_form",
             hint="Labelbox may have changed its status format.",
-            model_run_id=state.model_run_id,
-            import_name=state.name,
+            **_facts(state.place, state.name),
         ) from None
     return ImportedRow(
         uuid=row.uuid,

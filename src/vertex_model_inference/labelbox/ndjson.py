@@ -3,6 +3,7 @@
 The form is what the ``labelbox`` SDK 7.17.0's own ``NDJsonConverter`` writes, with one difference: a confidence of 0.0
 is kept (the SDK loses it on objects, and Labelbox then takes it as 1). Where the confidence stands: on the object for
 tools, on each answer for radios and checklists, on the row for free text; likewise in nested classifications.
+Relationships have none.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ from vertex_model_inference.annotations import (
     Polyline,
     Question,
     Radio,
+    Relationship,
     Shape,
     TextEntity,
+    VideoBox,
+    VideoMask,
 )
 from vertex_model_inference.geometry.masks import png
 from vertex_model_inference.geometry.runs import decode
+from vertex_model_inference.labelbox import ndjson_video
 from vertex_model_inference.rows import DataRow
 
 __all__ = ["lines", "row_uuid", "row_uuids"]
@@ -90,8 +95,23 @@ def lines(annotations: Sequence[Annotation], row: DataRow, uuid_of: Callable[[in
             value["bbox"] = {"top": top / 100, "left": left / 100, "height": height / 100, "width": width / 100}
         elif isinstance(annotation, Radio | Checklist | FreeText):
             value = _question(annotation)
+            if frames := ndjson_video.frames_of(annotation)[0]:
+                value["frames"] = frames
             value["uuid"] = uuid_of(index)
             value["dataRow"] = data_row
+        elif isinstance(annotation, Relationship):
+            value = {"uuid": uuid_of(index), "dataRow": data_row, **_reference(annotation)}
+            value["relationship"] = {
+                "source": uuid_of(annotation.source),
+                "target": uuid_of(annotation.target),
+                "type": "unidirectional" if annotation.directed else "bidirectional",
+            }
+        elif isinstance(annotation, VideoBox):
+            value = {"uuid": uuid_of(index), "dataRow": data_row, **_reference(annotation)}
+            value.update(ndjson_video.segments(annotation, _question))
+        elif isinstance(annotation, VideoMask):
+            value = {**_confident(annotation.confidence), "uuid": uuid_of(index), "dataRow": data_row}
+            value.update(ndjson_video.video_masks(annotation))
         else:
             value = _confident(annotation.confidence)
             value["uuid"] = uuid_of(index)
@@ -134,7 +154,7 @@ def _point(x: float, y: float) -> dict[str, float]:
     return {"x": floor(x * 100 + 0.5) / 100, "y": floor(y * 100 + 0.5) / 100}
 
 
-def _reference(feature: Shape | Question | Answer) -> dict[str, str]:
+def _reference(feature: Shape | VideoBox | Question | Answer | Relationship) -> dict[str, str]:
     return {"schemaId": feature.feature_schema_id} if feature.by_id else {"name": feature.name}
 
 
@@ -142,12 +162,15 @@ def _question(question: Question) -> dict[str, Any]:
     if isinstance(question, FreeText):
         return {**_confident(question.confidence), **_reference(question), "answer": question.text}
     if isinstance(question, Checklist):
-        return {**_reference(question), "answer": [_answer(answer) for answer in question.answers]}
+        framed = ndjson_video.frames_of(question)[1]
+        return {**_reference(question), "answer": [_answer(answer, framed=framed) for answer in question.answers]}
     return {**_reference(question), "answer": _answer(question.answer)}
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: Answer, *, framed: bool = False) -> dict[str, Any]:
     value = {**_confident(answer.confidence), **_reference(answer)}
+    if framed and answer.frames:
+        value["frames"] = ndjson_video.ranges(answer)
     if answer.classifications:
         value["classifications"] = [_question(question) for question in answer.classifications]
     return value

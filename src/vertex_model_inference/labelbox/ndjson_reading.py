@@ -18,6 +18,7 @@ from vertex_model_inference.annotations import (
     Box,
     Checklist,
     DocumentEntity,
+    FrameMask,
     FreeText,
     KeyFrame,
     Mask,
@@ -29,6 +30,7 @@ from vertex_model_inference.annotations import (
     Selection,
     TextEntity,
     VideoBox,
+    VideoMask,
 )
 from vertex_model_inference.errors import RowError
 from vertex_model_inference.geometry.polygons import open_ring
@@ -37,7 +39,7 @@ from vertex_model_inference.labelbox.vocabulary import Vocabulary
 
 __all__ = ["Uploaded", "mask_of_png", "parse_prediction"]
 
-Uploaded = Annotation | DocumentEntity | VideoBox
+Uploaded = Annotation | DocumentEntity
 """An annotation that was read back."""
 
 
@@ -71,6 +73,21 @@ class _Selection(msgspec.Struct):
 
 class _Mask(msgspec.Struct):
     png: str | None = None
+
+
+class _Picture(msgspec.Struct):
+    index: int
+    imBytes: str | None = None  # noqa: N815
+
+
+class _Instance(msgspec.Struct):
+    name: str | None = None
+    featureSchemaId: str | None = None  # noqa: N815
+
+
+class _VideoMasks(msgspec.Struct):
+    frames: list[_Picture]
+    instances: list[_Instance]
 
 
 class _KeyFrame(msgspec.Struct):
@@ -117,6 +134,7 @@ class _Row(_Question):
     location: _Location | None = None
     textSelections: list[_Selection] | None = None  # noqa: N815
     segments: list[_Segment] | None = None
+    masks: _VideoMasks | None = None
     classifications: list[_Question] | None = None
 
 
@@ -166,11 +184,7 @@ def _annotation(row: _Row, names: Vocabulary) -> Uploaded | None:
     if row.mask is not None:
         if row.mask.png is None:
             return None
-        try:
-            picture = base64.b64decode(row.mask.png, validate=True)
-        except binascii.Error as error:
-            raise ValueError(f"the mask is not base64: {error}") from None
-        return Mask(name, schema_id, *mask_of_png(picture), **shared)
+        return Mask(name, schema_id, *mask_of_png(_decoded(row.mask.png)), **shared)
     if row.location is not None:
         where = row.location
         return TextEntity(name, schema_id, where.start, where.end, message_id=row.messageId, **shared)
@@ -187,7 +201,33 @@ def _annotation(row: _Row, names: Vocabulary) -> Uploaded | None:
             for part in row.segments
         )
         return VideoBox(name, schema_id, segments, **shared) if any(segments) else None
-    return None
+    return None if row.masks is None else _video_mask(row.masks, row.confidence, names)
+
+
+def _video_mask(masks: _VideoMasks, confidence: float | None, names: Vocabulary) -> VideoMask | None:
+    """One object's masks, as ``ndjson_video`` writes them: a row for each object, in pictures of its own."""
+    if len(masks.instances) != 1:
+        return None
+    schema_id = masks.instances[0].featureSchemaId or ""
+    frames: list[FrameMask] = []
+    sizes: set[tuple[int, int]] = set()
+    for frame in masks.frames:
+        if frame.imBytes is None:
+            return None
+        counts, width, height = mask_of_png(_decoded(frame.imBytes))
+        frames.append(FrameMask(frame.index, counts))
+        sizes.add((width, height))
+    if len(sizes) != 1:
+        return None
+    name = names.name(masks.instances[0].name, schema_id)
+    return VideoMask(name, schema_id, tuple(frames), *sizes.pop(), confidence)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"the mask is not base64: {error}") from None
 
 
 def mask_of_png(picture: bytes) -> tuple[bytes, int, int]:

@@ -22,4 +22,5 @@ def spec_of(
         model_id=model_id,
         shard_rows=settings.shard_rows,
         job_rows=settings.job_rows,
+        delivery=option.delivery.over(settings.delivery),
     )

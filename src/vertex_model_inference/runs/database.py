@@ -10,7 +10,7 @@ from vertex_model_inference.spec import run_id_of
 
 __all__ = ["ACTIVE", "APPLICATION", "QUEUE", "WORKFLOW", "WORKFLOW_VERSION", "next_run", "quiet", "sqlite_engine"]
 
-WORKFLOW_VERSION = "1"
+WORKFLOW_VERSION = "2"
 """Raised only when runs begun by an older release cannot be carried on; DBOS then leaves them alone."""
 
 APPLICATION = "vmi"

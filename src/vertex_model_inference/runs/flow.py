@@ -8,25 +8,34 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 import msgspec
-import stamina
 import structlog
 
-from vertex_model_inference.errors import StorageError, UploadRefusedError, VmiError
+from vertex_model_inference.errors import LabelboxError, StorageError, VmiError
 from vertex_model_inference.models import Predictor
-from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
-from vertex_model_inference.runs.progress import Progress, progress_metadata
+from vertex_model_inference.outcomes import Counts
+from vertex_model_inference.runs.ending import Finished, fail, finish
+from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.runs.status import RunState
-from vertex_model_inference.spec import ARTIFACTS_VERSION
-from vertex_model_inference.steps import assets, decode, evaluate, export, predict_batch, predict_online, upload
-from vertex_model_inference.steps.context import Context
+from vertex_model_inference.steps import (
+    assets,
+    canary,
+    decode,
+    destinations,
+    evaluate,
+    export,
+    predict_batch,
+    predict_online,
+    upload,
+)
+from vertex_model_inference.steps.context import Context, Stop
 from vertex_model_inference.vertex.jobs import BatchJob
 
-__all__ = ["Finished", "Group", "Runner", "end", "group_flow", "groups", "run_flow", "stage_group"]
+__all__ = ["Finished", "Group", "Runner", "end", "group_flow", "groups", "leave", "run_flow", "stage_group", "stopped"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,22 +44,19 @@ log = structlog.get_logger()
 
 GROUPS_IN_FLIGHT = 4
 POLL_S = 20.0
-_OUTCOME = msgspec.json.Decoder(Outcome)
+_EXPORTS_IN_VAIN = 3
+"""So many exports of a run may expire one after the other without a new row."""
 
 
 class Group(NamedTuple):
-    """Shards that go to the model together: one batch job, or one stream of online requests."""
+    """Shards that go to the model together: one batch job, or one stream of online requests.
+
+    ``canary``: the rest of the run waits for what becomes of this one.
+    """
 
     number: int
     shards: list[int]
-
-
-class Finished(NamedTuple):
-    """How the run ended."""
-
-    state: str
-    counts: Counts
-    message: str
+    canary: bool = False
 
 
 class Runner(Protocol):
@@ -59,44 +65,98 @@ class Runner(Protocol):
     def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The step's result, remembered from an earlier life of the run where there was one."""
 
-    def group(self, context: Context, progress: Progress, group: Group) -> Callable[[], Counts]:
-        """Start a group; the returned function waits for it."""
+    def group(
+        self, context: Context, progress: Progress, group: Group, *, staged: bool = False
+    ) -> Callable[[], Counts]:
+        """Start a group, from predict on when it is ``staged``; the returned function waits for it."""
 
 
 def prepare(context: Context) -> str:
-    """Check that the run can begin and write its spec and ontology; returns the ontology's id.
+    """Check that the run can begin and its predictions can go where they are to; returns the ontology's id.
+
+    Writes the run's spec and ontology.
 
     Raises:
-        NotFoundError: The model run or its model does not exist.
+        NotFoundError: The model run, its model or the project does not exist.
+        UploadRefusedError: Labelbox takes no predictions in model runs, and there is no fallback.
+        SettingsError: The project cannot take the predictions.
         LabelboxError: Labelbox did not answer.
     """
     info = context.labelbox.model_run(context.spec.model_run_id)
     ontology = context.labelbox.ontology(info.ontology_id)
     context.store.put(context.files.ontology, msgspec.json.encode(ontology))
     context.store.put(context.files.spec, msgspec.json.encode(context.spec))
+    destinations.check_destinations(context, ontology)
     return ontology.id
 
 
 def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
     """The whole run; always ends with a status in Labelbox and an outcome for each row that was exported."""
     error: VmiError | None = None
+    stop: Stop | None = None
     counts = Counts()
     waiting: deque[Callable[[], Counts]] = deque()
+    tried: Callable[[], Counts] | None = None
     try:
         runner.step("prepare", prepare, context)
         progress.stage(RunState.EXPORTING)
         for group in groups(runner, context, progress):
+            if group.canary:
+                tried = runner.group(context, progress, group)
+                continue
+            staged = False
+            if tried is not None:
+                # Assets cost no model: those of the first group are made ready while the canary is away.
+                staged = _staged(runner, context, progress, group)
+                counts += tried()
+                tried = None
+                stop = runner.step("canary", canary.judge, context, 0)
+            if stop is not None:
+                counts += leave(runner, context, progress, group, stop)
+                continue
             if len(waiting) >= GROUPS_IN_FLIGHT:
                 counts += waiting.popleft()()
-            waiting.append(runner.group(context, progress, group))
+            waiting.append(runner.group(context, progress, group, staged=staged))
     except Exception as caught:  # noqa: BLE001  # see _ours
         error = _ours(caught, context.spec.run_id)
+    if tried is not None:
+        waiting.append(tried)
     while waiting:
         try:
             counts += waiting.popleft()()
         except Exception as caught:  # noqa: BLE001  # see _ours
             error = error or _ours(caught, context.spec.run_id)
-    return end(runner, context, progress, counts, error)
+    return end(runner, context, progress, counts, stopped(stop) or error)
+
+
+def _staged(runner: Runner, context: Context, progress: Progress, group: Group) -> bool:
+    """Stage a group; False when that fails: then the group itself will do it again, and its rows be told why."""
+    try:
+        stage_group(runner, context, progress, group)
+    except Exception as caught:  # noqa: BLE001  # see _ours
+        log.warning("not staged", run_id=context.spec.run_id, cause=str(_ours(caught, context.spec.run_id)))
+        return False
+    return True
+
+
+def leave(runner: Runner, context: Context, progress: Progress, group: Group, stop: Stop) -> Counts:
+    """Give a group that is not launched its outcomes.
+
+    Raises:
+        StorageError: Outcomes cannot be written.
+    """
+    counts = Counts()
+    ending = (stop.step, stop.code, stop.message, stop.retryable)
+    for shard in group.shards:
+        closed = runner.step("close", upload.close_shard, context, shard, ending)
+        counts += closed
+        progress.ended(closed)
+    return counts
+
+
+def stopped(stop: Stop | None) -> VmiError | None:
+    """What stopped a run, as the run's error."""
+    return None if stop is None else VmiError(stop.words, code=stop.code, retryable=stop.retryable)
 
 
 def end(runner: Runner, context: Context, progress: Progress, counts: Counts, error: VmiError | None) -> Finished:
@@ -145,23 +205,55 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     batch = spec.option.predictor is Predictor.BATCH
     least = spec.job_rows if batch else spec.shard_rows
     per_group = max(1, least // spec.shard_rows)
-    with _timed(progress, "export") as clock:
-        task = runner.step("export.begin", export.begin_export, context)
-        clock.rows = 0
+    begun = _begin_export(runner, context, progress)
+    first = canary.canary_size(spec, begun.rows)
     offset: int | None = 0
-    shard = number = 0
+    shard = number = written = in_vain = 0
+    ready: list[int] = []
     while offset is not None:
+        least_rows = first if first and shard == 0 else least
         with _timed(progress, "export") as clock:
-            part = runner.step("export", export.export_slice, context, task, offset, shard, least)
+            part = runner.step(
+                "export",
+                export.export_slice,
+                context,
+                begun.task,
+                offset,
+                shard,
+                least_rows,
+                canary=first,
+                written=written,
+            )
             clock.rows = sum(part.rows)
-        offset = part.next_offset
-        if offset is None:
-            progress.exported()
         shards = [part.first_shard + i for i in range(len(part.rows))]
         shard += len(shards)
-        for start in range(0, len(shards), per_group):
-            yield Group(number, shards[start : start + per_group])
+        offset = part.next_offset
+        if part.expired:
+            in_vain = 0 if shards else in_vain + 1
+            if in_vain >= _EXPORTS_IN_VAIN:
+                raise LabelboxError(
+                    f"{in_vain} exports of the model run expired before they could be read.",
+                    code="export_expired",
+                    hint="Start the run again; if it stays so, ask Labelbox.",
+                    retryable=True,
+                )
+            begun = _begin_export(runner, context, progress)
+            offset, written = 0, shard
+        elif offset is None:
+            progress.exported()
+        if first and number == 0 and shards:
+            yield Group(number, [shards.pop(0)], canary=True)
             number += 1
+        ready += shards
+        while len(ready) >= per_group or (ready and offset is None):
+            yield Group(number, ready[:per_group])
+            del ready[:per_group]
+            number += 1
+
+
+def _begin_export(runner: Runner, context: Context, progress: Progress) -> export.Export:
+    with _timed(progress, "export"):
+        return runner.step("export.begin", export.begin_export, context)
 
 
 def group_flow(runner: Runner, context: Context, progress: Progress, group: Group, *, staged: bool = False) -> Counts:
@@ -173,11 +265,12 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
         StorageError: Outcomes cannot be written.
     """
     at = "assets"
+    asked, context = context, canary.canary_context(context) if group.canary else context
     counts = Counts()
     open_shards = deque(group.shards)
     try:
         if not staged:
-            stage_group(runner, context, progress, group)
+            stage_group(runner, asked, progress, group)
         at = "predict"
         progress.stage(RunState.PREDICTING)
         if context.spec.option.predictor is Predictor.BATCH:
@@ -213,6 +306,7 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
 
 def stage_group(runner: Runner, context: Context, progress: Progress, group: Group) -> None:
     """Assets of the group's shards."""
+    context = canary.canary_context(context) if group.canary else context
     progress.stage(RunState.PREPARING)
     for shard in group.shards:
         with _timed(progress, "assets") as clock:
@@ -276,115 +370,3 @@ def _ours(caught: Exception, run_id: str) -> VmiError:
 
 def _words(error: VmiError | None) -> tuple[str, str] | None:
     return None if error is None else (error.error_code, str(error))
-
-
-def finish(context: Context, expected: Counts, error: tuple[str, str] | None) -> Finished:
-    """Add up the outcomes and tell Labelbox how the run ended.
-
-    Args:
-        context: The run.
-        expected: What the groups reported; the files are what counts.
-        error: (code, sentence) of what stopped the run before its export was done.
-
-    Raises:
-        StorageError: The outcomes cannot be read.
-    """
-    counts = Counts()
-    causes: Counter[str] = Counter()
-    examples: dict[str, str] = {}
-    for entry in context.store.entries(context.files.outcomes_folder):
-        shard: list[Outcome] = [_OUTCOME.decode(line) for line in context.store.lines(entry.path)]
-        counts += Counts.of(shard)
-        for item in shard:
-            if item.status is OutcomeStatus.FAILED:
-                code = item.code or "unknown"
-                causes[code] += 1
-                examples.setdefault(code, item.message or "")
-    if counts != expected:
-        log.warning("outcome files and groups differ", run_id=context.spec.run_id, files=counts, groups=expected)
-    state, message = _verdict(counts, causes, examples, error)
-    status = Progress.last_status(context.spec, counts)
-    metadata = {
-        **progress_metadata(status, run_url(context)),
-        "vmi_message": message,
-        "vmi_artifacts_version": ARTIFACTS_VERSION,
-    }
-    context.store.put(context.files.verdict, msgspec.json.encode(Finished(state.value, counts, message)))
-    trouble = state is RunState.FAILED or counts.failed or counts.skipped
-    try:
-        _last_word(context, state, message if trouble else "", metadata)
-    except VmiError as untold:
-        # The run has ended all the same; its own files say how.
-        log.warning("Labelbox not told of the end", run_id=context.spec.run_id, cause=str(untold))
-        if error is None or untold.error_code != error[0]:  # else it would be said twice
-            message = f"{message} Labelbox could not be told: {untold.message}"
-    return Finished(state.value, counts, message)
-
-
-def fail(context: Context, counts: Counts, message: str) -> Finished:
-    """The last step of a run whose files cannot be read any more: tell Labelbox that it failed, and why.
-
-    Args:
-        context: The run.
-        counts: What the groups reported.
-        message: What is wrong.
-    """
-    metadata = {"vmi_run": context.spec.run_id, "vmi_run_url": run_url(context), "vmi_message": message}
-    try:
-        _last_word(context, RunState.FAILED, message, metadata)
-    except VmiError as untold:
-        log.warning("Labelbox not told of the end", run_id=context.spec.run_id, cause=str(untold))
-    return Finished(RunState.FAILED.value, counts, message)
-
-
-def _last_word(context: Context, state: RunState, trouble: str, metadata: dict[str, Any]) -> None:
-    """Set the final status; worth more patience than any other call, since nothing comes after it to correct it."""
-
-    def again(error: Exception) -> bool:
-        return isinstance(error, VmiError) and error.retryable
-
-    for attempt in stamina.retry_context(on=again, attempts=10, timeout=600, wait_initial=1, wait_max=60):
-        with attempt:
-            context.labelbox.set_status(
-                context.spec.model_run_id, state.value, error_message=trouble, metadata=metadata
-            )
-
-
-def _verdict(
-    counts: Counts, causes: Counter[str], examples: dict[str, str], error: tuple[str, str] | None
-) -> tuple[RunState, str]:
-    listed = ", ".join(f"{code} {n:,}" for code, n in causes.most_common(5))
-    if error is not None:
-        return RunState.FAILED, error[1]
-    if counts.exported == 0:
-        return RunState.FAILED, "The model run has no data rows. Add data rows to it, then run again."
-    refused = UploadRefusedError.code in causes
-    if counts.failed and not counts.predicted and (refused or not counts.empty):
-        # What stopped all of them is worth more than its code: it says what to do.
-        worst = UploadRefusedError.code if refused else causes.most_common(1)[0][0]
-        return (
-            RunState.FAILED,
-            f"None of the {counts.exported:,} data rows could be predicted ({listed}). {examples[worst]}".rstrip(),
-        )
-    parts = [f"{counts.predicted:,} of {counts.exported:,} data rows predicted"]
-    if counts.empty:
-        parts.append(f"{counts.empty:,} empty")
-    if counts.skipped:
-        parts.append(f"{counts.skipped:,} skipped")
-    if counts.failed:
-        parts.append(f"{counts.failed:,} failed ({listed})")
-    return RunState.COMPLETE, ", ".join(parts) + "."
-
-
-def run_url(context: Context) -> str:
-    """Where people can look at the run: the Cloud console for a bucket (which asks who they are), or the folder.
-
-    In a sandbox, the status file's own address.
-    """
-    store, folder = context.store, context.files.folder
-    if not store.root.startswith("gs://"):
-        return store.uri(folder)
-    place = f"{store.root.removeprefix('gs://')}/{folder}"
-    if context.settings.storage_url:
-        return f"{context.settings.storage_url}/{place}/status.json"
-    return f"https://console.cloud.google.com/storage/browser/{place}"

@@ -23,12 +23,15 @@ from vertex_model_inference.runs.started import Started
 from vertex_model_inference.runs.status import RunState
 from vertex_model_inference.runs.surroundings import Surroundings
 from vertex_model_inference.spec import Files, RunSpec, run_id_of
-from vertex_model_inference.steps.context import Context
+from vertex_model_inference.steps import canary
+from vertex_model_inference.steps.context import Context, Stop
 
 __all__ = ["begin", "extract", "infer"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_GROUP = msgspec.json.Decoder(Group)
 
 ABANDONED_S = 120.0
 """A run whose status was not written for so long has lost its function; a new call carries it on."""
@@ -40,8 +43,10 @@ class _Direct:
     def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: ARG002
         return function(*args, **kwargs)
 
-    def group(self, context: Context, progress: Progress, group: Group) -> Callable[[], Counts]:
-        counts = flow.group_flow(self, context, progress, group)
+    def group(
+        self, context: Context, progress: Progress, group: Group, *, staged: bool = False
+    ) -> Callable[[], Counts]:
+        counts = flow.group_flow(self, context, progress, group, staged=staged)
         return lambda: counts
 
 
@@ -88,7 +93,7 @@ def extract(surroundings: Surroundings, run_id: str) -> int:
         progress.stage(RunState.EXPORTING)
         for group in flow.groups(runner, context, progress):
             flow.stage_group(runner, context, progress, group)
-            context.store.put(_group_file(context, group.number), msgspec.json.encode(group.shards))
+            context.store.put(_group_file(context, group.number), msgspec.json.encode(group))
             groups += 1
     except VmiError as error:
         flow.end(runner, context, progress, Counts(), error)
@@ -109,15 +114,20 @@ def infer(surroundings: Surroundings, run_id: str) -> Finished:
     runner = _Direct()
     counts = Counts()
     error: VmiError | None = None
+    stop: Stop | None = None
     try:
         for entry in sorted(context.store.entries(f"{context.files.folder}/groups")):
-            shards = msgspec.json.decode(context.store.get(entry.path), type=list[int])
-            number = int(entry.path.rsplit("/", 1)[-1].removesuffix(".json"))
-            counts += flow.group_flow(runner, context, progress, Group(number, shards), staged=True)
+            group = _GROUP.decode(context.store.get(entry.path))
+            if stop is not None:
+                counts += flow.leave(runner, context, progress, group, stop)
+                continue
+            counts += flow.group_flow(runner, context, progress, group, staged=True)
+            if group.canary:
+                stop = runner.step("canary", canary.judge, context, group.shards[0])
     except VmiError as caught:
         error = caught
     try:
-        return flow.end(runner, context, progress, counts, error)
+        return flow.end(runner, context, progress, counts, flow.stopped(stop) or error)
     finally:
         surroundings.forget(run_id)
 

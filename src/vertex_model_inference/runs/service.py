@@ -125,8 +125,8 @@ class RunService:
         def run(raw: str) -> Finished:
             return self._work(raw)
 
-        def group(raw: str, number: int, shards: list[int]) -> Counts:
-            return self._work_group(raw, number, shards)
+        def group(raw: str, group: Group, staged: bool) -> Counts:
+            return self._work_group(raw, group, staged=staged)
 
         self._run_workflow = DBOS.workflow(name=WORKFLOW, max_recovery_attempts=_RECOVERIES)(run)
         self._group_workflow = DBOS.workflow(name="group", max_recovery_attempts=_RECOVERIES)(group)
@@ -231,12 +231,12 @@ class RunService:
         finally:
             self._surroundings.forget(spec.run_id)
 
-    def _work_group(self, raw: str, number: int, shards: list[int]) -> Counts:
+    def _work_group(self, raw: str, group: Group, *, staged: bool) -> Counts:
         spec = _SPEC.decode(raw)
         assert self._surroundings is not None
         context, progress = self._surroundings.of(spec, self._watch, lead=False)
         try:
-            return group_flow(_Durable(self), context, progress, Group(number, shards))
+            return group_flow(_Durable(self), context, progress, group, staged=staged)
         finally:
             self._surroundings.forget(spec.run_id, lead=False)
 
@@ -273,10 +273,17 @@ class _Durable:
         log.debug("step", step=name, seconds=round(time.monotonic() - started, 3))
         return result
 
-    def group(self, context: Context, progress: Progress, group: Group) -> Callable[[], Counts]:  # noqa: ARG002
+    def group(
+        self,
+        context: Context,
+        progress: Progress,  # noqa: ARG002
+        group: Group,
+        *,
+        staged: bool = False,
+    ) -> Callable[[], Counts]:
         raw = msgspec.json.encode(context.spec).decode()
         service = self._service
-        handle = service._dbos.start_workflow(service._group_workflow, raw, group.number, group.shards)  # noqa: SLF001
+        handle = service._dbos.start_workflow(service._group_workflow, raw, group, staged)  # noqa: SLF001
 
         def wait() -> Counts:
             counts: Counts = handle.get_result(polling_interval_sec=0.2)

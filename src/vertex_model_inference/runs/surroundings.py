@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vertex_model_inference.labelbox.gateway import Labelbox
-from vertex_model_inference.runs.flow import run_url
+from vertex_model_inference.runs.ending import run_url
 from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.settings import Settings

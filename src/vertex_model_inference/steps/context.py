@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vertex_model_inference.vertex.jobs import BatchJobs
     from vertex_model_inference.vertex.online import Predictions
 
-__all__ = ["Context", "Tell", "failed", "read_rows", "read_structs", "skipped", "write_structs"]
+__all__ = ["Context", "Stop", "Tell", "failed", "read_rows", "read_structs", "skipped", "write_structs"]
 
 T = TypeVar("T")
 
@@ -33,6 +33,22 @@ _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
 decoder of a type at the same time. For the same reason, whatever the threads of runs decode has its decoder made when
 its module is imported.
 """
+
+
+class Stop(NamedTuple):
+    """Why rows are not sent to the model.
+
+    Attributes:
+        step: Of their outcome; likewise ``code`` and ``retryable``.
+        message: For their outcome: short, since a million rows may get it.
+        words: For people who look at the run: all that is known.
+    """
+
+    step: str
+    code: str
+    message: str
+    words: str
+    retryable: bool = True
 
 
 class Tell(Protocol):

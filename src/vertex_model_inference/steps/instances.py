@@ -82,7 +82,7 @@ def template_of(option: ModelOption, media_type: MediaType) -> Template:
     if option.instance:
         return Template(option.instance)
     automl = option.model is not None and option.model.automl
-    batch = option.predictor is Predictor.BATCH
+    batch = option.predictor is Predictor.BATCH or option.job_instances
     if media_type is MediaType.TEXT:
         if automl:
             return Template({"content": "{uri}" if batch else "{text}", "mimeType": "text/plain"})

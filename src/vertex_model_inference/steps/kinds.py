@@ -1,52 +1,68 @@
-"""Kinds of findings, and the kinds of features that take them."""
+"""Kinds of findings that have a place in the asset: the tools that take each, and what makes the annotation.
+
+A new kind is a ``Kind`` in ``KINDS``, with its maker in a file of its own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vertex_model_inference.annotations import Annotation
 from vertex_model_inference.findings import (
     FoundBox,
     FoundEntity,
-    FoundLabel,
     FoundLine,
     FoundMask,
     FoundPoint,
     FoundPolygon,
-    FoundText,
+    FoundRelation,
+    FoundTrack,
+    FoundVideoMask,
+)
+from vertex_model_inference.steps.features import ToolFeature
+from vertex_model_inference.steps.shapes import About, LeftOut, box, entity, line, mask, point, polygon
+from vertex_model_inference.steps.videos import track, video_mask
+
+__all__ = ["KINDS", "KIND_OF", "About", "Kind", "LeftOut", "Make"]
+
+Make = Callable[[Any, ToolFeature, About], Sequence[Annotation] | LeftOut]
+"""(finding, tool, row and rules) -> its annotations, without their nested answers, or why there are none.
+
+Several annotations of one finding are its parts. Raises MatchError when the finding is malformed.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of findings.
+
+    Attributes:
+        name: What people call such a finding.
+        finding: Its type.
+        tools: Labelbox's words for the tools that take it.
+        make: Makes its annotations; None: made from the annotations of others, once all are there.
+        also: Tools that take it where the ontology has none of ``tools`` by the class's name.
+    """
+
+    name: str
+    finding: type
+    tools: tuple[str, ...]
+    make: Make | None
+    also: tuple[str, ...] = ()
+
+
+KINDS = (
+    Kind("box", FoundBox, ("rectangle",), box),
+    Kind("polygon", FoundPolygon, ("polygon",), polygon, also=("raster-segmentation", "superpixel")),
+    Kind("mask", FoundMask, ("raster-segmentation", "superpixel"), mask, also=("polygon",)),
+    Kind("line", FoundLine, ("line",), line),
+    Kind("point", FoundPoint, ("point",), point),
+    Kind("entity", FoundEntity, ("named-entity",), entity),
+    Kind("track", FoundTrack, ("rectangle",), track),
+    Kind("video mask", FoundVideoMask, ("raster-segmentation",), video_mask),
+    Kind("relation", FoundRelation, ("edge",), None),
 )
 
-__all__ = ["ALSO", "KINDS", "KIND_OF", "TOOLS"]
-
-KINDS = {
-    "box": "rectangle tool",
-    "polygon": "polygon tool",
-    "mask": "mask tool",
-    "line": "polyline tool",
-    "point": "point tool",
-    "entity": "entity tool",
-    "label": "radio or checklist option",
-    "text": "free-text question",
-}
-"""Kind of a finding -> what people call the feature that takes it."""
-
-TOOLS = {
-    "box": "rectangle",
-    "polygon": "polygon",
-    "mask": "raster-segmentation",
-    "line": "line",
-    "point": "point",
-    "entity": "named-entity",
-}
-"""Kind of a finding -> Labelbox's word for its tool."""
-
-KIND_OF: dict[type, str] = {
-    FoundBox: "box",
-    FoundPolygon: "polygon",
-    FoundMask: "mask",
-    FoundLine: "line",
-    FoundPoint: "point",
-    FoundEntity: "entity",
-    FoundLabel: "label",
-    FoundText: "text",
-}
-
-ALSO = {"polygon": "mask", "mask": "polygon"}
-"""Kinds that can be made of another: wanted where the ontology has no tool of the finding's own kind and name."""
+KIND_OF: dict[type, Kind] = {kind.finding: kind for kind in KINDS}

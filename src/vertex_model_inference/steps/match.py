@@ -3,96 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
 
 import msgspec
 
-from vertex_model_inference.annotations import Annotation, Answer, Box, Checklist, FreeText, Radio
+from vertex_model_inference.annotations import Annotation, FreeText, Question
 from vertex_model_inference.errors import MatchError, SettingsError
-from vertex_model_inference.findings import Finding, FoundBox, FoundLabel, FoundText
+from vertex_model_inference.findings import Finding, FoundBox, FoundLabel, FoundObject, FoundRelation, FoundText
 from vertex_model_inference.geometry.boxes import kept_by_nms
 from vertex_model_inference.models import MatchRules
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.rows import DataRow
-from vertex_model_inference.steps.features import (
-    OptionFeature,
-    TextFeature,
-    ToolFeature,
-    options_of,
-    texts_of,
-    tools_of,
-)
-from vertex_model_inference.steps.kinds import ALSO, KIND_OF, KINDS, TOOLS
+from vertex_model_inference.sources import Source
+from vertex_model_inference.steps.answers import CHECKLIST_THRESHOLD, Answering, is_below
+from vertex_model_inference.steps.features import QuestionFeature, ToolFeature
+from vertex_model_inference.steps.kinds import KIND_OF, About, LeftOut
 from vertex_model_inference.steps.limits import check_rules, over_limit, rank
-from vertex_model_inference.steps.names import NameIndex, fold
-from vertex_model_inference.steps.shapes import FoundShape, shapes
+from vertex_model_inference.steps.names import fold
+from vertex_model_inference.steps.relations import relate
+from vertex_model_inference.steps.resolve import Ambiguous, Resolver, settle
+from vertex_model_inference.steps.scopes import scoped
+from vertex_model_inference.steps.shapes import INVISIBLE, box
+from vertex_model_inference.steps.tally import Matched, Tally, answers_in, quoted, uses
 
-__all__ = ["Matched", "Matcher"]
+__all__ = ["CHECKLIST_THRESHOLD", "Matched", "Matcher"]
 
-CHECKLIST_THRESHOLD = 0.5
-"""Of checklists, where the rules set none: a class more likely than not is an answer."""
-
-_CACHED = 50_000
-"""Class names remembered at most: a model that makes names up must not fill the memory."""
-
-_INVISIBLE = 0.01
-"""Pixels: a box narrower than this has no area once it is written down."""
-
-
-class Matched(msgspec.Struct, frozen=True):
-    """What became of one row's findings.
-
-    ``findings + extra == used in annotations + sum(dropped) + outscored``, where a checklist uses one for each answer.
-
-    Attributes:
-        annotations: To upload; none means that the row is empty.
-        dropped: Model class name -> findings left out (unmapped, below the threshold, too small, above the maximum).
-        notes: What a reader of the row's outcome should know, one sentence each.
-        outscored: Labels that lost to a better answer to the same question, and boxes to a better one in their place.
-        extra: Uses beyond the first of a finding: of classes that feed several features, of masks in several parts.
-    """
-
-    annotations: tuple[Annotation, ...]
-    dropped: dict[str, int]
-    notes: tuple[str, ...] = ()
-    outscored: int = 0
-    extra: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Unmapped:
-    """A class that no feature of the wanted kind fits."""
-
-    message: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Ambiguous:
-    """A class that several features fit."""
-
-    message: str
-    hint: str
-
-
-@dataclass(slots=True)
-class _Row:
-    """The row being matched."""
-
-    annotations: list[Annotation] = field(default_factory=list)
-    labels: list[tuple[str, ...]] = field(default_factory=list)  # classes that each annotation came from
-    dropped: dict[str, int] = field(default_factory=dict)
-    notes: dict[str, None] = field(default_factory=dict)
-    outscored: int = 0
-    extra: int = 0
-
-    def add(self, annotation: Annotation, *labels: str) -> None:
-        self.annotations.append(annotation)
-        self.labels.append(labels)
-
-    def drop(self, label: str) -> None:
-        self.dropped[label] = self.dropped.get(label, 0) + 1
+_SPOKEN = (FoundLabel, FoundText)  # isinstance takes a union three times as long
 
 
 class Matcher:
@@ -108,249 +43,169 @@ class Matcher:
     """
 
     def __init__(self, ontology: Ontology, rules: MatchRules, *, names: Sequence[str] = ()) -> None:
-        self._ontology = ontology
         self._rules = rules
         check_rules(rules)
-        boxes = tools_of(ontology, "rectangle")
-        self._index: dict[str, NameIndex[Any]] = {
-            **{kind: NameIndex(tools_of(ontology, word)) for kind, word in TOOLS.items()},
-            "label": NameIndex(options_of(ontology)),
-            "text": NameIndex(texts_of(ontology)),
-        }
-        self._known: dict[str, dict[str, Any]] = {kind: {} for kind in self._index}
-        self._texts = {box.feature_schema_id: self._text_of(box) for box in boxes}
-        if rules.text_feature and not any(isinstance(text, TextFeature) for text in self._texts.values()):
+        self._resolver = Resolver(ontology, rules)
+        boxes = [tool for tool in self._resolver.tools if tool.kind == "rectangle"]
+        self._texts = {box: self._text_of(box) for box in boxes}
+        if rules.text_feature and not any(isinstance(text, QuestionFeature) for text in self._texts.values()):
             raise SettingsError(
                 f"text_feature is {rules.text_feature!r}, but no rectangle tool of the ontology {ontology.name!r} has "
                 "a free-text question of that name.",
                 hint="Name one of: " + (", ".join(sorted({t.name for box in boxes for t in box.texts})) or "(none)"),
             )
-        self._check_rules()
-        for name in names:
-            for wanted in self._wanted(name):
-                self._check_name(wanted, f"The model's class {name!r}")
+        self._resolver.check(names)
 
-    def match(self, findings: Sequence[Finding], row: DataRow) -> Matched:
+    def match(self, findings: Sequence[Finding], row: DataRow, source: Source | None = None) -> Matched:
         """Turn the findings of one row into annotations.
 
-        Raises:
-            MatchError: A class fits no feature (and unmapped is "fail") or several; or answers contradict each other.
-        """
-        state = _Row()
-        answers: dict[str, list[tuple[FoundLabel, OptionFeature]]] = {}
-        doubles = self._doubles(findings) if self._rules.nms_iou is not None else ()
-        for index, finding in enumerate(findings):
-            label = finding.label
-            if self._is_below(finding):
-                state.drop(label)
-                continue
-            if index in doubles:
-                state.outscored += 1
-                continue
-            kind = KIND_OF[type(finding)]
-            features = self._known[kind].get(label)
-            if type(features) is not tuple:
-                features = self._features(kind, label, row, state)
-            state.extra += max(0, len(features) - 1)
-            for feature in features:
-                if isinstance(finding, FoundBox):
-                    self._box(finding, feature, row, state)
-                elif isinstance(finding, FoundLabel):
-                    answers.setdefault(feature.question_id, []).append((finding, feature))
-                elif isinstance(finding, FoundText):
-                    self._text(finding, feature, state)
-                else:
-                    self._shape(finding, feature, row, state)
-        for given in answers.values():
-            (self._checklist if given[0][1].multiple else self._radio)(given, row, state)
-        self._limit(state)
-        return Matched(tuple(state.annotations), state.dropped, tuple(state.notes), state.outscored, state.extra)
+        Args:
+            findings: What the model says about the row.
+            row: The row, with the picture's real size.
+            source: What the model read, where it is known: ends of spans are checked against it.
 
-    def _is_below(self, finding: Finding) -> bool:
-        if finding.confidence is None:
-            return False
-        threshold = self._rules.thresholds.get(finding.label, self._rules.threshold)
-        return threshold is not None and finding.confidence < threshold
+        Returns:
+            Objects first, as found; then questions about the asset and its messages; then relationships.
+
+        Raises:
+            MatchError: A class fits no feature (and unmapped is "fail") or several; answers contradict each other; or
+                a finding is malformed.
+        """
+        tally = Tally()
+        about = About(row, self._rules, tally.notes, source)
+        spoken: dict[str | None, list[FoundLabel | FoundText]] = {}
+        relations: list[FoundRelation] = []
+        doubles = self._doubles(findings) if self._rules.nms_iou is not None else ()
+        judged = self._rules.threshold is not None or bool(self._rules.thresholds)
+        known = self._resolver.known(KIND_OF[FoundBox])
+        for index, finding in enumerate(findings):
+            if type(finding) is FoundBox and not judged and not doubles and not finding.text and not finding.answers:
+                # The short way of what _object does: most answers of most models are plain boxes.
+                tools = known.get(finding.label)
+                if type(tools) is tuple and len(tools) == 1 and finding.id is None:
+                    made = box(finding, tools[0], about)
+                    if type(made) is tuple:
+                        tally.annotations += made
+                        tally.labels.append((finding.label,))
+                        continue
+            if isinstance(finding, _SPOKEN):
+                spoken.setdefault(finding.message_id, []).append(finding)
+            elif isinstance(finding, FoundRelation):
+                relations.append(finding)
+            elif judged and is_below(finding.label, finding.confidence, self._rules):
+                tally.leave(finding)
+            elif index in doubles:
+                tally.outscored += 1
+                tally.lost += answers_in(finding)
+            else:
+                self._object(finding, about, tally)
+        for message_id, given in spoken.items():
+            self._asset(given, message_id, row, tally)
+        self._limit(tally, 0)
+        if relations:
+            before = len(tally.annotations)
+            relate(relations, findings, self._resolver, self._rules, row, tally)
+            self._limit(tally, before)
+        return tally.result()
+
+    def _object(self, found: FoundObject, about: About, tally: Tally) -> None:
+        kind = KIND_OF.get(type(found))
+        if kind is None or kind.make is None:
+            raise MatchError(
+                f"The model gives data row {about.row.id} a thing of kind {type(found).__name__}, which cannot be made "
+                "an annotation.",
+                hint="Let the decoder give findings of another kind.",
+                data_row_id=about.row.id,
+            )
+        tools = self._resolver.tool(kind, found.label)
+        if not isinstance(tools, tuple):
+            settle(tools, found.label, self._rules.unmapped, about.row, tally)
+            tally.lost += answers_in(found)
+            return
+        if len(tools) > 1:
+            tally.extra += (len(tools) - 1) * (1 + answers_in(found))
+        for tool in tools:
+            made: Sequence[Annotation] | LeftOut = kind.make(found, tool, about)
+            if isinstance(made, LeftOut):
+                tally.leave(found)
+                if made.why:
+                    tally.note(f"A {kind.name} of class {quoted(found.label)} {made.why}.")
+                continue
+            if getattr(found, "answers", ()) or (type(found) is FoundBox and found.text):
+                made = self._answered(found, tool, made, about.row, tally)
+            if found.id is not None:
+                tally.places.setdefault(found.id, len(tally.annotations))
+            for each in made:
+                tally.add(each, found.label)
+            if len(made) > 1:
+                tally.extra += sum(map(uses, made[1:]))
+
+    def _answered(
+        self, found: FoundObject, tool: ToolFeature, made: Sequence[Annotation], row: DataRow, tally: Tally
+    ) -> Sequence[Annotation]:
+        """The annotations with the answers to the tool's questions."""
+        nested: list[Question] = []
+        answers: Sequence[FoundLabel | FoundText] = getattr(found, "answers", ())
+        if answers:
+            answering = Answering(self._resolver, self._rules, row, tally)
+            claims = answering.claims(answers, self._resolver.about(tool))
+            nested = [question for question, _ in answering.questions(claims)]
+        if isinstance(found, FoundBox) and found.text:
+            text = self._read(found, tool, row, tally)
+            if text is not None and all(each.feature_schema_id != text.feature_schema_id for each in nested):
+                nested.append(text)
+                tally.extra += 1
+        return [msgspec.structs.replace(each, classifications=tuple(nested)) for each in made] if nested else made
+
+    def _read(self, found: FoundBox, tool: ToolFeature, row: DataRow, tally: Tally) -> FreeText | None:
+        """What is written in a box, as the answer to the tool's free-text question."""
+        text = self._texts[tool]
+        if isinstance(text, Ambiguous):
+            settle(text, found.label, "fail", row, tally)
+        if not isinstance(text, QuestionFeature):
+            tally.note(f"The texts of {tool.name!r} were left out: that tool has no free-text question.")
+            return None
+        # The model gives one figure for the box and what it reads there; without it Labelbox assumes 1.
+        return FreeText(text.name, text.feature_schema_id, found.text or "", found.confidence, text.by_id)
+
+    def _asset(
+        self, given: Sequence[FoundLabel | FoundText], message_id: str | None, row: DataRow, tally: Tally
+    ) -> None:
+        """Answers to the questions about the asset, or about one of its messages."""
+        answering = Answering(self._resolver, self._rules, row, tally)
+        claims = [scoped(claim, row, tally) for claim in answering.claims(given, self._resolver.asset)]
+        for question, labels in answering.questions(claims):
+            about = question if message_id is None else msgspec.structs.replace(question, message_id=message_id)
+            tally.add(about, *labels)
 
     def _doubles(self, findings: Sequence[Finding]) -> set[int]:
         """Indices of the boxes that a better one takes away; only of boxes that would be used."""
         places, boxes, scores, classes = [], [], [], []
-        least = max(_INVISIBLE, self._rules.min_size_px)
+        least = max(INVISIBLE, self._rules.min_size_px)
         for index, found in enumerate(findings):
-            if type(found) is not FoundBox or self._is_below(found) or min(found.width, found.height) < least:
+            if type(found) is not FoundBox or is_below(found.label, found.confidence, self._rules):
                 continue
-            features = self._lookup("box", found.label)
-            if isinstance(features, tuple):
+            tools = self._resolver.tool(KIND_OF[FoundBox], found.label)
+            if min(found.width, found.height) >= least and isinstance(tools, tuple):
                 places.append(index)
                 boxes.append((found.left, found.top, found.left + found.width, found.top + found.height))
                 scores.append(rank(found.confidence))
-                classes.append(" ".join(sorted(feature.feature_schema_id for feature in features)))
+                classes.append(" ".join(sorted(tool.feature_schema_id for tool in tools)))
         limit = self._rules.nms_iou if self._rules.nms_iou is not None else 1.0
         kept = kept_by_nms(boxes, scores, limit, None if self._rules.nms_agnostic else classes)
         return set(places) - {places[index] for index in kept}
 
-    def _limit(self, state: _Row) -> None:
-        beyond = over_limit(state.annotations, self._rules.max_annotations)
-        for index in sorted(beyond):
-            name, most = state.annotations[index].name, self._rules.max_annotations
-            for label in state.labels[index]:
-                state.drop(label)
-            state.notes[f"Only the best {most} annotations of {name!r} were kept."] = None
-        if beyond:
-            state.annotations = [each for index, each in enumerate(state.annotations) if index not in beyond]
-
-    def _shape(self, found: FoundShape, tool: ToolFeature, row: DataRow, state: _Row) -> None:
-        made = shapes(found, tool, row, self._rules)
-        if not made:
-            kind = KIND_OF[type(found)]
-            state.drop(found.label)
-            state.notes[f"A {kind} of class {_short(found.label)} is too small or outside and was left out."] = None
-        state.extra += max(0, len(made) - 1)
-        for shape in made:
-            state.add(shape, found.label)
-
-    def _box(self, found: FoundBox, tool: ToolFeature, row: DataRow, state: _Row) -> None:
-        if found.width < _INVISIBLE or found.height < _INVISIBLE:
-            state.drop(found.label)
-            state.notes[f"A box of class {_short(found.label)} has no area and was left out."] = None
+    def _limit(self, tally: Tally, first: int) -> None:
+        """Take away what is beyond the maximum of a feature, of the annotations from ``first`` on."""
+        most = self._rules.max_annotations
+        if len(tally.annotations) - first <= most:
             return
-        if min(found.width, found.height) < self._rules.min_size_px:
-            state.drop(found.label)
-            return
-        nested: tuple[FreeText, ...] = ()
-        if found.text:
-            text = self._texts[tool.feature_schema_id]
-            if isinstance(text, _Ambiguous):
-                _fail(text, row)
-            if text is None:
-                state.notes[f"The texts of {tool.name!r} were left out: that tool has no free-text question."] = None
-            else:
-                # The model gives one figure for the box and what it reads there; without it Labelbox assumes 1.
-                nested = (FreeText(text.name, text.feature_schema_id, found.text, found.confidence, text.by_id),)
-        state.add(
-            Box(
-                tool.name,
-                tool.feature_schema_id,
-                found.left,
-                found.top,
-                found.width,
-                found.height,
-                found.confidence,
-                nested,
-                tool.by_id,
-            ),
-            found.label,
-        )
+        beyond = {first + index for index in over_limit(tally.annotations[first:], most)}
+        for name in dict.fromkeys(tally.annotations[index].name for index in sorted(beyond)):
+            tally.note(f"Only the best {most} annotations of {name!r} were kept.")
+        tally.remove(beyond)
 
-    def _text(self, found: FoundText, feature: TextFeature, state: _Row) -> None:
-        if not found.text:
-            state.drop(found.label)
-            state.notes[f"The text for {_short(found.label)} is empty and was left out."] = None
-            return
-        name, schema_id = feature.name, feature.feature_schema_id
-        state.add(FreeText(name, schema_id, found.text, found.confidence, feature.by_id), found.label)
-
-    def _radio(self, given: list[tuple[FoundLabel, OptionFeature]], row: DataRow, state: _Row) -> None:
-        best, option = given[0]
-        for found, other in given[1:]:
-            if other.feature_schema_id != option.feature_schema_id and (
-                found.confidence is None or best.confidence is None
-            ):
-                raise MatchError(
-                    f"The model gives data row {row.id} both {_short(best.label)} and {_short(found.label)} without "
-                    f"scores, but the radio {option.question!r} takes one answer.",
-                    hint="Let the model answer scores, or make the question a checklist.",
-                    data_row_id=row.id,
-                )
-            if (found.confidence or 0.0) > (best.confidence or 0.0):
-                best, option = found, other
-        state.outscored += len(given) - 1
-        answer = Answer(option.name, option.feature_schema_id, best.confidence, option.by_id)
-        state.add(Radio(option.question, option.question_id, answer, option.question_by_id), best.label)
-
-    def _checklist(self, given: list[tuple[FoundLabel, OptionFeature]], _row: DataRow, state: _Row) -> None:
-        chosen: dict[str, tuple[Answer, str]] = {}
-        for found, option in given:
-            confidence = found.confidence
-            ruled = self._rules.threshold is not None or found.label in self._rules.thresholds
-            if not ruled and confidence is not None and confidence < CHECKLIST_THRESHOLD:
-                state.drop(found.label)
-                continue
-            before = chosen.get(option.feature_schema_id)
-            if before is not None:
-                state.outscored += 1
-                if confidence is None or (before[0].confidence is not None and before[0].confidence >= confidence):
-                    continue
-            answer = Answer(option.name, option.feature_schema_id, confidence, option.by_id)
-            chosen[option.feature_schema_id] = (answer, found.label)
-        if self._rules.top_k is not None and len(chosen) > self._rules.top_k:
-            best = sorted(chosen, key=lambda key: -rank(chosen[key][0].confidence))[: self._rules.top_k]
-            state.outscored += len(chosen) - len(best)
-            chosen = {key: value for key, value in chosen.items() if key in best}
-        if chosen:
-            first = given[0][1]
-            answers = tuple(answer for answer, _ in chosen.values())
-            labels = (label for _, label in chosen.values())
-            state.add(Checklist(first.question, first.question_id, answers, first.question_by_id), *labels)
-
-    def _features(self, kind: str, label: str, row: DataRow, state: _Row) -> tuple[Any, ...]:
-        """The features of a class; empty: it has none, which is counted."""
-        found = self._lookup(kind, label)
-        if isinstance(found, _Ambiguous):
-            _fail(found, row)
-        if isinstance(found, _Unmapped):
-            if self._rules.unmapped == "fail":
-                _fail(found, row)
-            state.drop(label)
-            if self._rules.unmapped == "report":
-                state.notes[found.message] = None
-            return ()
-        return found
-
-    def _lookup(self, kind: str, label: str) -> tuple[Any, ...] | _Unmapped | _Ambiguous:
-        known = self._known[kind]
-        found: tuple[Any, ...] | _Unmapped | _Ambiguous | None = known.get(label)
-        if found is None:
-            if len(known) >= _CACHED:
-                known.clear()
-            found = known[label] = self._resolve(kind, label)
-        return found
-
-    def _wanted(self, label: str) -> tuple[str, ...]:
-        """The names of features that a class is to feed."""
-        wanted = self._rules.classes.get(label, label)
-        return (wanted,) if isinstance(wanted, str) else wanted
-
-    def _resolve(self, kind: str, label: str) -> tuple[Any, ...] | _Unmapped | _Ambiguous:
-        wanted = self._wanted(label)
-        features: dict[str, Any] = {}
-        for name in wanted:
-            found = self._index[kind].find(name)
-            if not found and kind in ALSO:
-                found = self._index[ALSO[kind]].find(name)
-            if len(found) > 1:
-                return self._ambiguous(f"The model's class {_short(label)}", found)
-            features.update((feature.feature_schema_id, feature) for feature in found)
-        if features:
-            return tuple(features.values())
-        message = f"The model's class {_short(label)} fits no {KINDS[kind]} of the ontology {self._ontology.name!r}."
-        for name, (other, index) in ((name, item) for name in wanted for item in self._index.items()):
-            if other != kind and index.find(name):
-                what = f"{_short(name)} is a {KINDS[other]} there, and the model does not give what that takes."
-                message = f"{message[:-1]}; {what}"
-                break
-        near = next(filter(None, (self._index[kind].nearest(name) for name in wanted)), None)
-        hint = f"Did you mean {near!r}? " if near else ""
-        return _Unmapped(message, f'{hint}Add the class to classes of the model in vmi.toml, or set unmapped = "drop".')
-
-    def _ambiguous(self, who: str, found: Sequence[Any]) -> _Ambiguous:
-        paths = ", ".join(f"{'/'.join(feature.path)} ({feature.feature_schema_id})" for feature in found)
-        return _Ambiguous(
-            f"{who} could mean {len(found)} features of the ontology {self._ontology.name!r}: {paths}.",
-            "Say which in classes of the model in vmi.toml, by Question/Option or by the schema id.",
-        )
-
-    def _text_of(self, box: ToolFeature) -> TextFeature | _Ambiguous | None:
+    def _text_of(self, box: ToolFeature) -> QuestionFeature | Ambiguous | None:
         """The question that takes the text in a tool's boxes."""
         wanted = self._rules.text_feature
         fitting = [text for text in box.texts if wanted in text.names] if wanted else list(box.texts)
@@ -358,39 +213,8 @@ class Matcher:
             fitting = [text for text in box.texts if fold(text.name) == fold(wanted)]
         if len(fitting) > 1:
             names = ", ".join(repr(text.name) for text in fitting)
-            return _Ambiguous(
+            return Ambiguous(
                 f"The tool {box.name!r} has several free-text questions ({names}) for the text in its boxes.",
                 "Set text_feature of the model in vmi.toml to one of them.",
             )
         return fitting[0] if fitting else None
-
-    def _check_rules(self) -> None:
-        for label, name in [(known, name) for known in self._rules.classes for name in self._wanted(known)]:
-            if not any(index.find(name) for index in self._index.values()):
-                near = next(filter(None, (index.nearest(name) for index in self._index.values())), None)
-                raise SettingsError(
-                    f"classes maps the model's class {label!r} to {name!r}, which the ontology "
-                    f"{self._ontology.name!r} does not have.",
-                    hint=f"Did you mean {near!r}?" if near else None,
-                )
-            self._check_name(name, f"classes maps the model's class {label!r} to {name!r}, which")
-        empty = [label for label in self._rules.classes if not self._wanted(label)]
-        if empty:
-            raise SettingsError(f"classes maps the model's class {empty[0]!r} to nothing.", hint="Name a feature.")
-
-    def _check_name(self, name: str, who: str) -> None:
-        """Refuse a name that is ambiguous for some kind of finding and clear for none."""
-        found = [index.find(name) for index in self._index.values()]
-        if any(len(several) > 1 for several in found) and not any(len(several) == 1 for several in found):
-            problem = self._ambiguous(who, next(several for several in found if len(several) > 1))
-            raise SettingsError(problem.message, hint=problem.hint)
-
-
-def _short(label: str) -> str:
-    """A class in quotes; a model that writes prose must not fill the message."""
-    return repr(label if len(label) <= 80 else f"{label[:79]}…")
-
-
-def _fail(problem: _Unmapped | _Ambiguous, row: DataRow) -> NoReturn:
-    code = "ambiguous" if isinstance(problem, _Ambiguous) else "unmapped"
-    raise MatchError(f"{problem.message} (data row {row.id})", code=code, hint=problem.hint, data_row_id=row.id)

@@ -30,29 +30,35 @@ class Named(Protocol):
 
     @property
     def path(self) -> tuple[str, ...]:
-        """Names from the question down to it; of one part for tools and questions."""
+        """Names from the tool or the top-level question down to it; of one part for those themselves."""
 
 
 T = TypeVar("T", bound=Named)
 
 
 class NameIndex(Generic[T]):
-    """Features by name: exact, then folded, then by path (``Question/Option``, also ``Question_Option``)."""
+    """Features by name: exact, then folded, then by path (``Question/Option``, also ``Question_Option``).
+
+    Of a feature that stands deeper the whole path comes before its last parts (``Breed/Poodle`` of
+    ``Animal/Dog/Breed/Poodle``).
+    """
 
     def __init__(self, features: Iterable[T]) -> None:
         self._exact: dict[str, list[T]] = {}
         self._folded: dict[str, list[T]] = {}
         self._paths: dict[str, list[T]] = {}
+        self._ends: dict[str, list[T]] = {}
         self._known: dict[str, None] = {}
         for feature in features:
             for name in dict.fromkeys(feature.names):
                 self._exact.setdefault(name, []).append(feature)
             for folded in dict.fromkeys(map(fold, feature.names)):
                 self._folded.setdefault(folded, []).append(feature)
-            if len(feature.path) > 1:
-                folds = [fold(part) for part in feature.path]
-                for joined in dict.fromkeys(("/".join(folds), "".join(folds))):
-                    self._paths.setdefault(joined, []).append(feature)
+            folds = [fold(part) for part in feature.path]
+            for first in range(len(folds) - 1):
+                into = self._ends if first else self._paths
+                for joined in dict.fromkeys(("/".join(folds[first:]), "".join(folds[first:]))):
+                    into.setdefault(joined, []).append(feature)
             self._known[feature.names[0]] = None
             self._known["/".join(feature.path)] = None
 
@@ -61,7 +67,7 @@ class NameIndex(Generic[T]):
         found = self._exact.get(name)
         if not found:
             folded = fold(name)
-            found = self._folded.get(folded) or self._paths.get(folded)
+            found = self._folded.get(folded) or self._paths.get(folded) or self._ends.get(folded)
         return tuple(found or ())
 
     def nearest(self, name: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,7 +15,6 @@ from vertex_model_inference.labelbox.vocabulary import Vocabulary
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Files, RunSpec
-from vertex_model_inference.steps.features import OptionFeature, options_of
 from vertex_model_inference.steps.names import NameIndex
 from vertex_model_inference.storage.store import Store
 
@@ -23,6 +22,15 @@ __all__ = ["OptionScores"]
 
 _ANSWER = msgspec.json.Decoder(Answer)
 Scores = dict[str, dict[str, float]]
+
+
+class _Option(NamedTuple):
+    """An option of a top-level radio, as ``NameIndex`` takes it."""
+
+    names: tuple[str, ...]
+    path: tuple[str, ...]
+    question: str
+    option: str
 
 
 class OptionScores:
@@ -37,11 +45,20 @@ class OptionScores:
     def __init__(self, store: Store, files: Files, spec: RunSpec, ontology: Ontology, names: Vocabulary) -> None:
         self._store = store
         self._files = files
-        self._names = names
         self._classes = spec.option.rules.classes
-        options = [option for option in options_of(ontology) if not option.multiple]
-        self._index: NameIndex[Any] = NameIndex(options)
-        self._known: dict[str, tuple[OptionFeature, ...]] = {}
+        options = [
+            _Option(
+                (option.name, option.label, option.feature_schema_id),
+                (question.name, option.name),
+                names.name(question.name, question.feature_schema_id),
+                names.name(option.name, option.feature_schema_id),
+            )
+            for question in ontology.classifications
+            if question.kind == "radio"
+            for option in question.options
+        ]
+        self._index: NameIndex[_Option] = NameIndex(options)
+        self._known: dict[str, tuple[_Option, ...]] = {}
         self._decoder: Decoder | None = None
         if options:
             try:
@@ -70,17 +87,15 @@ class OptionScores:
         try:
             for finding in decoder.decode(prediction, row):
                 if isinstance(finding, FoundLabel) and finding.confidence is not None and not finding.frames:
-                    for option in self._options(finding.label):
-                        question = self._names.name(option.question, option.question_id)
-                        if finding.question in (None, option.question) and finding.message_id is None:
+                    for _, path, question, name in self._options(finding.label):
+                        if finding.question in (None, path[0]) and finding.message_id is None:
                             mine = scores.setdefault(question, {})
-                            name = self._names.name(option.name, option.feature_schema_id)
                             mine[name] = max(finding.confidence, mine.get(name, 0.0))
         except VmiError:  # such a row failed at decode, or has no scores of this form
             return {}
         return scores
 
-    def _options(self, label: str) -> Iterator[OptionFeature]:
+    def _options(self, label: str) -> Iterator[_Option]:
         known = self._known.get(label)
         if known is None:
             wanted = self._classes.get(label, label)

@@ -1,78 +1,146 @@
-"""A found shape becomes annotations of a tool: outlines, lines, points, masks and spans, each checked first."""
+"""A found shape becomes annotations of a tool: boxes, outlines, lines, points, masks and spans, each checked first.
+
+The makers of ``kinds.py``: each takes a finding, a tool of its own kind (or polygon for a mask and mask for a polygon)
+and what is known about the row, and gives the annotations without their nested answers; several are parts of one
+object.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import isfinite
 
-from vertex_model_inference.annotations import Mask, Point, Polygon, Polyline, Shape, TextEntity
+from vertex_model_inference.annotations import Box, Mask, Point, Polygon, Polyline, TextEntity
 from vertex_model_inference.errors import MatchError
-from vertex_model_inference.findings import FoundEntity, FoundLine, FoundMask, FoundPoint, FoundPolygon
-from vertex_model_inference.geometry.polygons import area, bounds, clip, open_ring
+from vertex_model_inference.findings import FoundBox, FoundEntity, FoundLine, FoundMask, FoundPoint, FoundPolygon
+from vertex_model_inference.geometry.polygons import Ring, area, bounds, clip, open_ring
 from vertex_model_inference.geometry.runs import MAX_PIXELS, BitMask, MalformedRunsError, decode, encode
 from vertex_model_inference.models import MatchRules
-from vertex_model_inference.rows import DataRow
+from vertex_model_inference.rows import DataRow, MediaType
+from vertex_model_inference.sources import Source
 from vertex_model_inference.steps.features import ToolFeature
+from vertex_model_inference.steps.media import is_url
 
-__all__ = ["FoundShape", "shapes"]
+__all__ = ["INVISIBLE", "About", "LeftOut", "box", "entity", "line", "mask", "point", "polygon"]
 
-FoundShape = FoundPolygon | FoundLine | FoundPoint | FoundMask | FoundEntity
+INVISIBLE = 0.01
+"""Pixels: a box narrower than this has no area once it is written down."""
 
 _LEAST_AREA = 1e-4
 """Square pixels: an outline with less has no area once it is written down."""
 
 
-def shapes(found: FoundShape, tool: ToolFeature, row: DataRow, rules: MatchRules) -> list[Shape]:
-    """The annotations that a finding makes: one, several where a mask of several parts becomes polygons.
+@dataclass(frozen=True, slots=True)
+class About:
+    """What makers know about the row.
 
-    Args:
-        found: What the model found.
-        tool: Of the finding's own kind, or polygon for a mask and mask for a polygon.
-        row: Where it was found; its size in pixels is needed to draw a polygon as a mask.
+    Attributes:
+        row: Its size in pixels is needed to draw a polygon as a mask.
         rules: For the smallest size and the tolerance of outlines.
-
-    Returns:
-        Nothing when the shape is too small or lies outside the picture.
-
-    Raises:
-        MatchError: The shape is malformed, of another size than the picture, or the picture's size is unknown.
+        notes: Sentences for the outcome are put here, as keys.
+        source: What the model read, where places in it must be found again.
     """
+
+    row: DataRow
+    rules: MatchRules
+    notes: dict[str, None]
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A finding makes no annotation; ``why`` ends the sentence "A box of class 'x' ...", "" needs no telling."""
+
+    why: str
+
+
+_SMALL = LeftOut("is too small or outside and was left out")
+
+
+def box(found: FoundBox, tool: ToolFeature, about: About) -> Sequence[Box] | LeftOut:
+    """The box, if it has an area and the smallest size."""
+    width, height = found.width, found.height
+    if width < INVISIBLE or height < INVISIBLE:
+        return LeftOut("has no area and was left out")
+    least = about.rules.min_size_px
+    if width < least or height < least:
+        return LeftOut("")
+    name, schema_id, confidence = tool.name, tool.feature_schema_id, found.confidence
+    return (Box(name, schema_id, found.left, found.top, width, height, confidence, (), tool.by_id, found.page),)
+
+
+def entity(found: FoundEntity, tool: ToolFeature, about: About) -> Sequence[TextEntity] | LeftOut:
+    """The span, checked against the text's length where the text is known."""
+    if not 0 <= found.start <= found.end:
+        raise _wrong(found, about.row, f"goes from character {found.start} to {found.end}, which is no span")
+    length = _length(found, about)
+    if length is not None and found.end >= length:
+        where = "text" if found.message_id is None else f"message {found.message_id!r:.40}"
+        raise _wrong(found, about.row, f"ends at character {found.end}, but the {where} has only {length}")
+    name, schema_id, confidence = tool.name, tool.feature_schema_id, found.confidence
+    return (
+        TextEntity(name, schema_id, found.start, found.end, confidence, by_id=tool.by_id, message_id=found.message_id),
+    )
+
+
+def point(found: FoundPoint, tool: ToolFeature, about: About) -> Sequence[Point] | LeftOut:
+    """The place; it may lie outside the picture."""
+    _check_points(found, ((found.x, found.y),), 1, about.row)
+    return (Point(tool.name, tool.feature_schema_id, found.x, found.y, found.confidence, by_id=tool.by_id),)
+
+
+def line(found: FoundLine, tool: ToolFeature, about: About) -> Sequence[Polyline] | LeftOut:
+    """The line; it may lie outside the picture."""
+    _check_points(found, found.points, 2, about.row)
+    return (Polyline(tool.name, tool.feature_schema_id, found.points, found.confidence, by_id=tool.by_id),)
+
+
+def polygon(found: FoundPolygon, tool: ToolFeature, about: About) -> Sequence[Polygon | Mask] | LeftOut:
+    """The outline cut at the picture's edge, or its pixels."""
+    row = about.row
+    ring = open_ring(found.points)
+    _check_points(found, ring, 3, row)
+    if row.width and row.height:
+        ring = clip(ring, row.width, row.height)
+    if area(ring) < _LEAST_AREA or _too_small(bounds(ring), about.rules):
+        return _SMALL
+    if tool.kind == "polygon":
+        return (Polygon(tool.name, tool.feature_schema_id, ring, found.confidence, by_id=tool.by_id),)
+    return _of_pixels(found, _drawn(found, ring, row), None, tool, about)
+
+
+def mask(found: FoundMask, tool: ToolFeature, about: About) -> Sequence[Polygon | Mask] | LeftOut:
+    """The pixels, or the outlines of their parts."""
+    return _of_pixels(found, _decoded(found, about.row), found.counts, tool, about)
+
+
+def _of_pixels(
+    found: FoundPolygon | FoundMask, drawn: BitMask, counts: bytes | None, tool: ToolFeature, about: About
+) -> Sequence[Polygon | Mask] | LeftOut:
+    around = _box_of(drawn)
+    if around is None or _too_small(around, about.rules):
+        return _SMALL
     name, schema_id, confidence, by_id = tool.name, tool.feature_schema_id, found.confidence, tool.by_id
-    if isinstance(found, FoundEntity):
-        if not 0 <= found.start <= found.end:
-            raise _wrong(found, row, f"goes from character {found.start} to {found.end}, which is no span")
-        return [TextEntity(name, schema_id, found.start, found.end, confidence, by_id=by_id)]
-    if isinstance(found, FoundPoint):
-        _check_points(found, ((found.x, found.y),), 1, row)
-        return [Point(name, schema_id, found.x, found.y, confidence, by_id=by_id)]
-    if isinstance(found, FoundLine):
-        _check_points(found, found.points, 2, row)
-        return [Polyline(name, schema_id, found.points, confidence, by_id=by_id)]
-    if isinstance(found, FoundPolygon):
-        ring = open_ring(found.points)
-        _check_points(found, ring, 3, row)
-        if row.width and row.height:
-            ring = clip(ring, row.width, row.height)
-        if area(ring) < _LEAST_AREA or _too_small(bounds(ring), rules):
-            return []
-        if tool.kind == "polygon":
-            return [Polygon(name, schema_id, ring, confidence, by_id=by_id)]
-        drawn = _drawn(found, ring, row)
-    else:
-        drawn = _decoded(found, row)
-    box = _box_of(drawn)
-    if box is None or _too_small(box, rules):
-        return []
     if tool.kind == "polygon":
         from vertex_model_inference.geometry.masks import outlines
 
-        return [
-            Polygon(name, schema_id, ring, confidence, by_id=by_id)
-            for ring in outlines(drawn, rules.simplify_px)
-            if not _too_small(bounds(ring), rules)
-        ]
+        rings = [ring for ring in outlines(drawn, about.rules.simplify_px) if not _too_small(bounds(ring), about.rules)]
+        return [Polygon(name, schema_id, ring, confidence, by_id=by_id) for ring in rings] or _SMALL
     height, width = drawn.shape
-    counts = found.counts if isinstance(found, FoundMask) else encode(drawn)
-    return [Mask(name, schema_id, counts, width, height, confidence, by_id=by_id)]
+    return (Mask(name, schema_id, counts or encode(drawn), width, height, confidence, by_id=by_id),)
+
+
+def _length(found: FoundEntity, about: About) -> int | None:
+    """Characters of the text that the span is of, where it is known."""
+    source = about.source
+    if found.message_id is not None:
+        messages = () if source is None else source.messages
+        return next((len(message.text) for message in messages if message.id == found.message_id), None)
+    if source is not None and source.text is not None:
+        return len(source.text)
+    row = about.row
+    return len(row.row_data) if row.media_type is MediaType.TEXT and not is_url(row.row_data) else None
 
 
 def _drawn(found: FoundPolygon, ring: tuple[tuple[float, float], ...], row: DataRow) -> BitMask:
@@ -115,14 +183,17 @@ def _too_small(box: tuple[float, float, float, float], rules: MatchRules) -> boo
     return min(box[2] - box[0], box[3] - box[1]) < rules.min_size_px
 
 
-def _check_points(found: FoundShape, points: tuple[tuple[float, float], ...], least: int, row: DataRow) -> None:
+def _check_points(found: _Shape, points: Ring, least: int, row: DataRow) -> None:
     if not all(isfinite(x) and isfinite(y) for x, y in points):
         raise _wrong(found, row, "has a coordinate that is not a finite number")
     if len(set(points)) < least:
         raise _wrong(found, row, f"has {len(set(points))} different points, it needs at least {least}")
 
 
-def _wrong(found: FoundShape, row: DataRow, why: str) -> MatchError:
+_Shape = FoundPolygon | FoundLine | FoundPoint | FoundMask | FoundEntity
+
+
+def _wrong(found: _Shape, row: DataRow, why: str) -> MatchError:
     kind = type(found).__name__.removeprefix("Found").lower()
     return MatchError(
         f"The {kind} of class {found.label!r:.80} on data row {row.id} {why}.",

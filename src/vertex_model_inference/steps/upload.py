@@ -1,35 +1,33 @@
-"""upload: a shard's NDJSON goes to the model run in bounded imports; what Labelbox answers for each line is read back.
+"""upload: a shard's NDJSON goes to the run's destinations in bounded parts; each row's outcome is what became of it.
 
-An import's name comes from run, shard and part. Before a part is sent, Labelbox is asked for an import of that name: an
-upload that was cut off after it had arrived is thereby joined, not repeated.
+A row is predicted when every destination took all of its annotations.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
-from vertex_model_inference.errors import LabelboxError, UploadRefusedError
-from vertex_model_inference.labelbox.gateway import ImportedRow, ImportState
+from vertex_model_inference.errors import StorageError, UploadRefusedError, VmiError
 from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
 from vertex_model_inference.spec import Decoded
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.delivery import Statuses, deliver
+from vertex_model_inference.steps.destinations import fall_back, in_force
 
 __all__ = ["PART_BYTES", "PART_LINES", "UploadDone", "close_shard", "upload_shard"]
 
 PART_LINES = 20_000
 PART_BYTES = 8_000_000
-IMPORT_TIMEOUT_S = 60 * 60
-_ATTEMPTS = 3
 
 
 class UploadDone(NamedTuple):
-    """The shard's counts, and the names of the imports that hold its annotations."""
+    """The shard's counts."""
 
     counts: Counts
-    imports: list[str]
 
 
 class _Row(msgspec.Struct):
@@ -42,6 +40,8 @@ class _Uuid(msgspec.Struct):
 
 
 _UUID = msgspec.json.Decoder(_Uuid)
+_Results = dict[str, Statuses | VmiError | None]
+"""Destination -> the statuses of a part's lines, why it was not taken, or None where files are all there is."""
 
 
 def upload_shard(context: Context, shard: int) -> UploadDone:
@@ -53,24 +53,55 @@ def upload_shard(context: Context, shard: int) -> UploadDone:
         StorageError: The run's own files cannot be read or written.
     """
     ended: list[Outcome] = []
-    names: list[str] = []
     refused: UploadRefusedError | None = None
     for number, part in enumerate(_parts(context, shard)):
-        ndjson = b"\n".join(line for row in part for line in row.lines)
-        statuses: dict[str, ImportedRow] | LabelboxError | None = refused
-        if ndjson and refused is None and "model-run" in context.settings.destination:
-            try:
-                name = f"vmi-{context.spec.run_id}-{shard:05d}-{number:03d}"
-                state, statuses = _import(context, name, ndjson + b"\n")
-                names.append(state.name)
-            except UploadRefusedError as error:
-                statuses = refused = error  # all others would be refused as well
-            except LabelboxError as error:
-                statuses = error
-        ended += [_outcome(row, statuses) for row in part]
+        results: _Results = {}
+        if any(row.lines for row in part):
+            results = _deliver(context, shard, number, part, refused)
+        refused = next((found for found in results.values() if isinstance(found, UploadRefusedError)), refused)
+        asked = context.spec.delivery.destinations
+        tell = len(results) > 1 or tuple(results) != asked
+        ended += [_outcome(row, results, tell=tell) for row in part]
         context.tell("upload", len(part))
     write_structs(context, context.files.ended("upload", shard), ended)
-    return UploadDone(close_shard(context, shard), names)
+    return UploadDone(close_shard(context, shard))
+
+
+def _deliver(
+    context: Context, shard: int, number: int, part: list[_Row], refused: UploadRefusedError | None
+) -> _Results:
+    """Send a part to every destination, or to the fallback where Labelbox refuses the model run."""
+    ndjson = b"\n".join(line for row in part for line in row.lines) + b"\n"
+    row_ids = [row.decoded.data_row_id for row in part if row.lines]
+    results: _Results = {}
+    waiting = deque(in_force(context))
+    while waiting:
+        destination = waiting.popleft()
+        if destination in results:
+            continue
+        if refused is not None and destination == "model-run":
+            results[destination] = refused  # it would be refused as well
+            continue
+        try:
+            results[destination] = deliver(context, destination, shard, number, row_ids, ndjson)
+        except StorageError:
+            raise
+        except UploadRefusedError as error:
+            fallback = context.spec.delivery.fallback
+            if fallback is None:
+                results[destination] = error
+                continue
+            try:
+                fall_back(context, error)
+            except StorageError:
+                raise
+            except VmiError as unfit:
+                results[fallback] = unfit
+            else:
+                waiting.extend(in_force(context))
+        except VmiError as error:
+            results[destination] = error
+    return results
 
 
 def _parts(context: Context, shard: int) -> Iterator[list[_Row]]:
@@ -91,60 +122,50 @@ def _parts(context: Context, shard: int) -> Iterator[list[_Row]]:
         yield part
 
 
-def _import(context: Context, name: str, ndjson: bytes) -> tuple[ImportState, dict[str, ImportedRow]]:
-    """Import one part, or join the import that an earlier try began; an import that FAILED as a whole is begun anew."""
-    labelbox = context.labelbox
-    model_run_id = context.spec.model_run_id
-    for attempt in range(_ATTEMPTS):
-        tried = name if attempt == 0 else f"{name}-r{attempt}"
-        state = labelbox.find_import(model_run_id, tried)
-        if state is None:
-            state = labelbox.start_import(model_run_id, tried, ndjson)
-        if not state.ended:
-            state = labelbox.wait_import(model_run_id, tried, IMPORT_TIMEOUT_S)
-        if state.state != "FAILED":
-            return state, {row.uuid: row for row in labelbox.import_statuses(state) if row.uuid is not None}
-    raise LabelboxError(
-        f"Labelbox gave up the import {name!r} {_ATTEMPTS} times.",
-        code="import_failed",
-        hint="Look at the import's error file in Labelbox, then run again.",
-        retryable=True,
+def _outcome(row: _Row, results: _Results, *, tell: bool) -> Outcome:
+    """A row's outcome; ``tell``: which destinations took it is worth a word."""
+    decoded = row.decoded
+    common = Outcome(
+        data_row_id=decoded.data_row_id,
+        global_key=decoded.global_key,
+        status=OutcomeStatus.EMPTY,
+        message=" ".join(decoded.notes) or None,
+        dropped=decoded.dropped,
+    )
+    if not row.lines:
+        return common
+    taken = {destination: _taken(row, found) for destination, found in results.items()}
+    delivered = tuple(destination for destination, one in taken.items() if one.problem is None)
+    common = msgspec.structs.replace(common, delivered=delivered if tell else ())
+    bad = next(((destination, one.problem) for destination, one in taken.items() if one.problem is not None), None)
+    accepted = max(one.accepted for one in taken.values())
+    if bad is None:
+        return msgspec.structs.replace(common, status=OutcomeStatus.PREDICTED, annotations=accepted)
+    destination, (code, text, retryable) = bad
+    return msgspec.structs.replace(
+        common,
+        status=OutcomeStatus.FAILED,
+        annotations=accepted,
+        step="upload",
+        code=code,
+        message=f"{destination}: {text}" if len(results) > 1 else text,
+        retryable=retryable,
     )
 
 
-def _outcome(row: _Row, statuses: dict[str, ImportedRow] | LabelboxError | None) -> Outcome:
-    decoded = row.decoded
-    if not row.lines:
-        note = " ".join(decoded.notes) or None
-        return Outcome(
-            data_row_id=decoded.data_row_id,
-            global_key=decoded.global_key,
-            status=OutcomeStatus.EMPTY,
-            message=note,
-            dropped=decoded.dropped,
-        )
-    if statuses is None:  # only files were asked for
-        return Outcome(
-            data_row_id=decoded.data_row_id,
-            global_key=decoded.global_key,
-            status=OutcomeStatus.PREDICTED,
-            annotations=len(row.lines),
-            message=" ".join(decoded.notes) or None,
-            dropped=decoded.dropped,
-        )
-    if isinstance(statuses, LabelboxError):
-        return msgspec.structs.replace(
-            failed(
-                decoded.data_row_id,
-                decoded.global_key,
-                "upload",
-                statuses.error_code,
-                str(statuses),
-                retryable=statuses.retryable,
-            ),
-            dropped=decoded.dropped,
-        )
-    answers = [statuses.get(_UUID.decode(line).uuid) for line in row.lines]
+class _Taken(NamedTuple):
+    """How many of a row's annotations a destination took, and why not all: code, words, whether again can help."""
+
+    accepted: int
+    problem: tuple[str, str, bool] | None
+
+
+def _taken(row: _Row, found: Statuses | VmiError | None) -> _Taken:
+    if found is None:
+        return _Taken(len(row.lines), None)
+    if isinstance(found, VmiError):
+        return _Taken(0, (found.error_code, str(found), found.retryable))
+    answers = [found.get(_UUID.decode(line).uuid) for line in row.lines]
     accepted = sum(1 for answer in answers if answer is not None and answer.ok)
     refused = next((answer for answer in answers if answer is not None and not answer.ok), None)
     silent = sum(1 for answer in answers if answer is None)
@@ -152,30 +173,11 @@ def _outcome(row: _Row, statuses: dict[str, ImportedRow] | LabelboxError | None)
         name = refused.errors[0].name if refused.errors else "Unknown"
         words = refused.errors[0].message if refused.errors else "no reason given"
         text = f"Labelbox refused {len(answers) - accepted - silent} of {len(answers)} annotations: {name}: {words}"
-        code, retryable = "import_refused", False
-    elif silent:
+        return _Taken(accepted, ("import_refused", text, False))
+    if silent:
         text = f"Labelbox gave no status for {silent} of {len(answers)} annotations that were sent."
-        code, retryable = "status_missing", True
-    else:
-        return Outcome(
-            data_row_id=decoded.data_row_id,
-            global_key=decoded.global_key,
-            status=OutcomeStatus.PREDICTED,
-            annotations=accepted,
-            message=" ".join(decoded.notes) or None,
-            dropped=decoded.dropped,
-        )
-    return Outcome(
-        data_row_id=decoded.data_row_id,
-        global_key=decoded.global_key,
-        status=OutcomeStatus.FAILED,
-        annotations=accepted,
-        step="upload",
-        code=code,
-        message=text,
-        retryable=retryable,
-        dropped=decoded.dropped,
-    )
+        return _Taken(accepted, ("status_missing", text, True))
+    return _Taken(accepted, None)
 
 
 def close_shard(context: Context, shard: int, error: tuple[str, str, str, bool] | None = None) -> Counts:

@@ -136,7 +136,10 @@ def _registered(
     for model in snapshot.models:
         keys = frozenset(filter(None, (model.display_name, model.id, model.name)))
         name = model.display_name.strip() or model.id
-        yield name, keys, model.id, _batch(model, name, _section(keys, sections), batch_problem)
+        made = _batch(model, name, _section(keys, sections), batch_problem)
+        if isinstance(made, ModelOption):
+            made = msgspec.structs.replace(made, endpoint=_answering(model, snapshot.endpoints))
+        yield name, keys, model.id, made
     models = {_resource(model.name): model for model in snapshot.models}
     for endpoint in snapshot.endpoints:
         base = endpoint.display_name.strip() or endpoint.id
@@ -192,6 +195,19 @@ def _online(
         task=kind.task,
         decoder=kind.decoder,
     )
+
+
+def _answering(model: VertexModel, endpoints: Sequence[VertexEndpoint]) -> str | None:
+    """An endpoint whose every request this very version of the model answers; None when there is none."""
+    for endpoint in endpoints:
+        busy = [each for each in endpoint.deployed if each.traffic]
+        if (
+            not endpoint.own_host
+            and busy
+            and all(_resource(each.model) == _resource(model.name) and each.version == model.version for each in busy)
+        ):
+            return endpoint.name
+    return None
 
 
 def _kind(model: VertexModel, section: ModelSection) -> _Kind:
@@ -250,6 +266,7 @@ def _configured(option: ModelOption, section: ModelSection) -> ModelOption:
         mapping=None if section.mapping is None else section.mapping.rules(),
         machine_type=section.machine_type or option.machine_type,
         batch_size=section.batch_size,
+        delivery=section.delivery(),
         rules=MatchRules(
             threshold=section.threshold,
             classes=section.classes,

@@ -233,9 +233,9 @@ def test_scripts_whose_marks_are_letters_are_not_folded_together() -> None:
         match([FoundLabel("क", 1.0)], hindi)
 
 
-def test_annotations_stand_in_the_order_found_boxes_first() -> None:
+def test_objects_come_first_then_questions_in_the_order_found() -> None:
     kinds: list[type[Annotation]] = [
         type(a)
         for a in match([FoundLabel("cat"), FoundBox("chair", 1, 1, 1, 1), FoundText("caption", "x")]).annotations
     ]
-    assert kinds == [Box, FreeText, Radio]
+    assert kinds == [Box, Radio, FreeText]

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from vertex_model_inference.sandbox.containers.artifact import loading
 from vertex_model_inference.sandbox.containers.classes import ClassParameters, answer, class_id, ranked
-from vertex_model_inference.sandbox.containers.gcs import fetch
 from vertex_model_inference.sandbox.containers.image_model import ImageModel
 from vertex_model_inference.sandbox.containers.images import image_of
 from vertex_model_inference.sandbox.containers.serve import Parameters, Predict, each, main
@@ -45,15 +45,8 @@ def predictor(model: ImageModel) -> Predict:
     return predict
 
 
-def load(artifact_uri: str) -> Predict:
-    """Fetch ``<artifact_uri>/model.npz`` and make the predict function.
-
-    Raises:
-        InstanceError: The file cannot be fetched.
-        ValueError: It is not an image model.
-    """
-    return predictor(ImageModel.from_bytes(fetch(f"{artifact_uri.rstrip('/')}/model.npz")))
-
+load = loading(ImageModel.from_bytes, predictor)
+"""Fetch ``<artifact_uri>/model.npz`` and make the predict function."""
 
 if __name__ == "__main__":
     main(load)

@@ -7,24 +7,17 @@ The picture is made grey, shrunk to a few pixels, compared with landmark picture
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-__all__ = ["ImageModel", "softmax"]
+from vertex_model_inference.sandbox.containers.arrays import Floats, check_shapes, pack, softmax, unpack
 
-Floats = npt.NDArray[np.float64]
+__all__ = ["ImageModel"]
+
 FORMAT = "vmi-image-softmax-1"
-
-
-def softmax(scores: Floats) -> Floats:
-    """Probabilities along the last axis."""
-    exponent = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    result: Floats = exponent / exponent.sum(axis=-1, keepdims=True)
-    return result
 
 
 @dataclass(frozen=True)
@@ -66,20 +59,19 @@ class ImageModel:
 
     def to_bytes(self) -> bytes:
         """As an ``.npz`` file without pickled objects; the same model gives the same bytes."""
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            format=np.array(FORMAT),
-            labels=np.array(self.labels),
-            size=np.array(self.size),
-            levels=np.array(self.levels),
-            gamma=np.array(self.gamma),
-            landmarks=self.landmarks,
-            whitening=self.whitening,
-            weights=self.weights,
-            bias=self.bias,
+        return pack(
+            FORMAT,
+            {
+                "labels": np.array(self.labels),
+                "size": np.array(self.size),
+                "levels": np.array(self.levels),
+                "gamma": np.array(self.gamma),
+                "landmarks": self.landmarks,
+                "whitening": self.whitening,
+                "weights": self.weights,
+                "bias": self.bias,
+            },
         )
-        return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ImageModel:
@@ -88,24 +80,19 @@ class ImageModel:
         Raises:
             ValueError: Not such a file, or its numbers do not fit together.
         """
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            if "format" not in file or str(file["format"]) != FORMAT:
-                msg = f"the file is not an image model of format {FORMAT}"
-                raise ValueError(msg)
-            width, height = (int(side) for side in file["size"])
-            model = cls(
-                labels=tuple(str(label) for label in file["labels"]),
-                size=(width, height),
-                levels=float(file["levels"]),
-                gamma=float(file["gamma"]),
-                landmarks=file["landmarks"],
-                whitening=file["whitening"],
-                weights=file["weights"],
-                bias=file["bias"],
-            )
+        file: dict[str, Any] = unpack(FORMAT, data, "an image model")
+        width, height = (int(side) for side in file["size"])
+        model = cls(
+            labels=tuple(str(label) for label in file["labels"]),
+            size=(width, height),
+            levels=float(file["levels"]),
+            gamma=float(file["gamma"]),
+            landmarks=file["landmarks"],
+            whitening=file["whitening"],
+            weights=file["weights"],
+            bias=file["bias"],
+        )
         m, k = len(model.landmarks), len(model.labels)
         shapes = (model.landmarks.shape, model.whitening.shape, model.weights.shape, model.bias.shape)
-        if shapes != ((m, width * height), (m, m), (k, m), (k,)):
-            msg = f"the image model's numbers do not fit together: {shapes}"
-            raise ValueError(msg)
+        check_shapes("the image model", shapes, ((m, width * height), (m, m), (k, m), (k,)))
         return model

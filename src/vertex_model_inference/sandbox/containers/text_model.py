@@ -6,21 +6,19 @@ The same arithmetic as scikit-learn's ``TfidfVectorizer(ngram_range=(1, 2), subl
 
 from __future__ import annotations
 
-import io
 import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from vertex_model_inference.sandbox.containers.image_model import softmax
+from vertex_model_inference.sandbox.containers.arrays import Floats, check_shapes, pack, softmax, unpack
 
 __all__ = ["TOKEN", "TextModel"]
 
-Floats = npt.NDArray[np.float64]
 FORMAT = "vmi-text-softmax-1"
 TOKEN = r"(?u)\b\w[\w']*\b"  # noqa: S105  # a word, "n't" kept whole
 
@@ -67,18 +65,17 @@ class TextModel:
 
     def to_bytes(self) -> bytes:
         """As an ``.npz`` file without pickled objects; the same model gives the same bytes."""
-        buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer,
-            format=np.array(FORMAT),
-            labels=np.array(self.labels),
-            # An array of text would be as wide everywhere as its longest term.
-            terms=np.frombuffer("\n".join(self.terms).encode(), dtype=np.uint8),
-            idf=self.idf,
-            weights=self.weights.astype(np.float32),
-            bias=self.bias,
+        return pack(
+            FORMAT,
+            {
+                "labels": np.array(self.labels),
+                # An array of text would be as wide everywhere as its longest term.
+                "terms": np.frombuffer("\n".join(self.terms).encode(), dtype=np.uint8),
+                "idf": self.idf,
+                "weights": self.weights.astype(np.float32),
+                "bias": self.bias,
+            },
         )
-        return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> TextModel:
@@ -87,20 +84,14 @@ class TextModel:
         Raises:
             ValueError: Not such a file, or its numbers do not fit together.
         """
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            if "format" not in file or str(file["format"]) != FORMAT:
-                msg = f"the file is not a text model of format {FORMAT}"
-                raise ValueError(msg)
-            model = cls(
-                labels=tuple(str(label) for label in file["labels"]),
-                terms=tuple(file["terms"].tobytes().decode().split("\n")),
-                idf=file["idf"],
-                weights=file["weights"].astype(np.float64),
-                bias=file["bias"],
-            )
+        file: dict[str, Any] = unpack(FORMAT, data, "a text model")
+        model = cls(
+            labels=tuple(str(label) for label in file["labels"]),
+            terms=tuple(file["terms"].tobytes().decode().split("\n")),
+            idf=file["idf"],
+            weights=file["weights"].astype(np.float64),
+            bias=file["bias"],
+        )
         k, t = len(model.labels), len(model.terms)
-        shapes = (model.idf.shape, model.weights.shape, model.bias.shape)
-        if shapes != ((t,), (k, t), (k,)):
-            msg = f"the text model's numbers do not fit together: {shapes}"
-            raise ValueError(msg)
+        check_shapes("the text model", (model.idf.shape, model.weights.shape, model.bias.shape), ((t,), (k, t), (k,)))
         return model

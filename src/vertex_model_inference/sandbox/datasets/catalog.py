@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from vertex_model_inference.errors import NotFoundError
+from vertex_model_inference.sandbox.datasets.coins import Coins
 from vertex_model_inference.sandbox.datasets.digits import Digits
 from vertex_model_inference.sandbox.datasets.documents import Documents
+from vertex_model_inference.sandbox.datasets.entities import Entities
+from vertex_model_inference.sandbox.datasets.layout import Layout
 from vertex_model_inference.sandbox.datasets.material import Material
 from vertex_model_inference.sandbox.datasets.reviews import Reviews
 
 __all__ = ["MATERIALS", "material"]
 
-MATERIALS: dict[str, Material] = {m.name: m for m in (Digits(), Documents(), Reviews())}
+MATERIALS: dict[str, Material] = {m.name: m for m in (Digits(), Documents(), Reviews(), Coins(), Entities(), Layout())}
 
 
 def material(name: str) -> Material:

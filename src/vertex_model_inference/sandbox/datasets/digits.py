@@ -11,12 +11,17 @@ import numpy.typing as npt
 from PIL import Image
 
 from vertex_model_inference.rows import MediaType
-from vertex_model_inference.sandbox.datasets.material import ModelPlan, SeedRow, in_seeding_order, stratified_splits
+from vertex_model_inference.sandbox.datasets.material import (
+    ModelPlan,
+    SeedRow,
+    automl,
+    in_seeding_order,
+    stratified_splits,
+)
 from vertex_model_inference.sandbox.datasets.training import measured, train_images
 
-__all__ = ["AUTOML", "Digits", "png_of"]
+__all__ = ["Digits", "png_of"]
 
-AUTOML = "gs://google-cloud-aiplatform/schema"
 LEVELS = 16.0  # the data's own grey levels: 0 (paper) to 16 (ink)
 SCALE = 8  # each of the 8x8 pixels becomes 8x8, so that people can see the digit
 
@@ -75,7 +80,7 @@ class Digits:
         # Measured by the numbers that are served, not by the estimator they come from.
         model = train_images(pixels, answers, splits, size=(8, 8), levels=LEVELS)
         figures = measured(model.probabilities(pixels), model.labels, answers, splits)
-        return ModelPlan(
+        plan = ModelPlan(
             display_name="digits",
             description=(
                 f"Handwritten digits, trained on {figures['training_rows']:.0f} pictures; accuracy "
@@ -83,9 +88,7 @@ class Digits:
             ),
             image="sandbox/automl-image-classification",
             artifact=model.to_bytes(),
-            metadata_schema_uri=f"{AUTOML}/model/metadata/automl_image_classification_1.0.0.yaml",
-            instance_schema_uri=f"{AUTOML}/predict/instance/image_classification_1.0.0.yaml",
-            prediction_schema_uri=f"{AUTOML}/predict/prediction/classification_1.0.0.yaml",
             labels={"dataset": "digits"},
             measured=figures,
         )
+        return automl(plan, "image_classification", "classification")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
 
 from vertex_model_inference.rows import MediaType, Split
+from vertex_model_inference.sandbox.containers.forms.choice import VARIABLE
 
-__all__ = ["Line", "Material", "ModelPlan", "SeedRow", "in_seeding_order", "stratified_splits"]
+__all__ = ["AUTOML", "Families", "Line", "Material", "ModelPlan", "SeedRow"]
+__all__ += ["automl", "in_family", "in_seeding_order", "stratified_splits"]
+
+AUTOML = "gs://google-cloud-aiplatform/schema"
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class ModelPlan:
         metadata_schema_uri: Of AutoML models.
         instance_schema_uri: ``predictSchemata.instanceSchemaUri``; likewise ``prediction_schema_uri``.
         labels: The model's labels in the registry.
+        env: The container's environment variables.
         measured: What was measured on rows the model was not trained on, e.g. ``{"test_accuracy": 0.98}``.
     """
 
@@ -69,6 +74,7 @@ class ModelPlan:
     instance_schema_uri: str = ""
     prediction_schema_uri: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
     measured: dict[str, float] = field(default_factory=dict)
 
 
@@ -106,6 +112,51 @@ class Material(Protocol):
     def model(self) -> ModelPlan:
         """The model, trained (on the training split only) if it needs to be."""
         ...
+
+
+@runtime_checkable
+class Families(Protocol):
+    """A data set whose model can be had in the forms of other model families too."""
+
+    def families(self) -> list[ModelPlan]:
+        """The same real model, answering as each of those families does."""
+        ...
+
+
+def in_family(plan: ModelPlan, form: str, env: dict[str, str] | None = None) -> ModelPlan:
+    """A plan's model, answering in another family's form; its name says so, as it is not that family's own model.
+
+    Args:
+        plan: The model.
+        form: What ``ANSWER_FORM`` of its container is to be.
+        env: More of the container's environment.
+    """
+    return replace(
+        plan,
+        display_name=f"{plan.display_name} as {form}",
+        description=f"{plan.description} It answers in the form of {form}, and is no model of that family.",
+        metadata_schema_uri="",
+        instance_schema_uri="",
+        prediction_schema_uri="",
+        env={**plan.env, VARIABLE: form, **(env or {})},
+        measured={},
+    )
+
+
+def automl(plan: ModelPlan, kind: str, prediction: str | None = None) -> ModelPlan:
+    """A plan with AutoML's schemas, for models that answer as AutoML's do.
+
+    Args:
+        plan: The model.
+        kind: ``image_segmentation``, ``text_extraction`` and so on.
+        prediction: The prediction schema's name where it is not the kind's.
+    """
+    return replace(
+        plan,
+        metadata_schema_uri=f"{AUTOML}/model/metadata/automl_{kind}_1.0.0.yaml",
+        instance_schema_uri=f"{AUTOML}/predict/instance/{kind}_1.0.0.yaml",
+        prediction_schema_uri=f"{AUTOML}/predict/prediction/{prediction or kind}_1.0.0.yaml",
+    )
 
 
 def _place(key: str, salt: str) -> bytes:

@@ -25,6 +25,12 @@ def _artifact(plan: ModelPlan, bucket: Bucket) -> str:
     return bucket.uri(folder)
 
 
+def _same(model: Any, plan: ModelPlan, artifact_uri: str) -> bool:
+    spec = model.container_spec
+    given = (spec.image_uri, model.artifact_uri, {variable.name: variable.value for variable in spec.env})
+    return given == (plan.image, artifact_uri, plan.env)
+
+
 def upload_model(plan: ModelPlan, target: Target, bucket: Bucket) -> tuple[str, str]:
     """The model's resource name (no version) and its version; uploaded unless it is there already.
 
@@ -53,7 +59,7 @@ def upload_model(plan: ModelPlan, target: Target, bucket: Bucket) -> tuple[str, 
             v1.ListModelsRequest(parent=parent, filter=f'display_name="{plan.display_name}"'), timeout=60
         )
         found = next((model for model in listed if dict(model.labels) == plan.labels), None)
-        if found is not None and (found.container_spec.image_uri, found.artifact_uri) == (plan.image, artifact_uri):
+        if found is not None and _same(found, plan, artifact_uri):
             return found.name.partition("@")[0], found.version_id or "1"
         model = v1.Model(
             display_name=plan.display_name,
@@ -62,7 +68,10 @@ def upload_model(plan: ModelPlan, target: Target, bucket: Bucket) -> tuple[str, 
             artifact_uri=artifact_uri,
             metadata_schema_uri=plan.metadata_schema_uri,
             container_spec=v1.ModelContainerSpec(
-                image_uri=plan.image, predict_route=PREDICT_ROUTE, health_route=HEALTH_ROUTE
+                image_uri=plan.image,
+                predict_route=PREDICT_ROUTE,
+                health_route=HEALTH_ROUTE,
+                env=[v1.EnvVar(name=name, value=value) for name, value in plan.env.items()],
             ),
         )
         if plan.instance_schema_uri:

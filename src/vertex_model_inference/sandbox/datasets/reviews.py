@@ -22,7 +22,14 @@ from typing import Any
 
 from vertex_model_inference.errors import SettingsError
 from vertex_model_inference.rows import MediaType
-from vertex_model_inference.sandbox.datasets.material import ModelPlan, SeedRow, in_seeding_order, stratified_splits
+from vertex_model_inference.sandbox.datasets.material import (
+    ModelPlan,
+    SeedRow,
+    automl,
+    in_family,
+    in_seeding_order,
+    stratified_splits,
+)
 from vertex_model_inference.sandbox.datasets.training import measured, train_texts
 
 __all__ = ["CUT", "SENTIMENTS", "Reviews", "archive_path", "read_ratings", "sentiment_of"]
@@ -137,3 +144,14 @@ class Reviews:
             labels={"dataset": "reviews", "task": "text-classification"},
             measured=figures,
         )
+
+    def families(self) -> list[ModelPlan]:
+        """As AutoML classification and sentiment (from 0, negative), Hugging Face's pipeline, and a bare number."""
+        plan = self.model()
+        order = {"CLASS_ORDER": "negative,neutral,positive"}
+        return [
+            automl(in_family(plan, "automl-classification"), "text_classification", "classification"),
+            automl(in_family(plan, "automl-sentiment", env=order), "text_sentiment"),
+            in_family(plan, "hf-classification"),
+            in_family(plan, "plain", env=order),
+        ]

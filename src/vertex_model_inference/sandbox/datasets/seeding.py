@@ -17,7 +17,7 @@ import msgspec
 from vertex_model_inference.errors import LabelboxError, RequestError
 from vertex_model_inference.rows import MediaType, Split
 from vertex_model_inference.sandbox.datasets.bucket import Bucket, SeedRecord
-from vertex_model_inference.sandbox.datasets.material import Material, SeedRow
+from vertex_model_inference.sandbox.datasets.material import Families, Material, SeedRow
 from vertex_model_inference.sandbox.datasets.registry import upload_model
 from vertex_model_inference.sandbox.datasets.target import Target
 
@@ -37,6 +37,7 @@ class Seeded(msgspec.Struct, frozen=True, kw_only=True):
         model_run_id: The fresh model run. ``model_run_name``: its name.
         vertex_model: ``projects/P/locations/L/models/ID``. ``vertex_model_version``: its version.
         display_name: Of the Vertex model.
+        families: Display names of the models that answer as other families do.
         rows: Data rows in the run. ``labels``: how many of them carry ground truth.
         splits: Split -> number of rows.
         measured: What was measured of the model on rows it was not trained on.
@@ -56,6 +57,7 @@ class Seeded(msgspec.Struct, frozen=True, kw_only=True):
     labels: int
     splits: dict[str, int]
     measured: dict[str, float]
+    families: tuple[str, ...] = ()
 
 
 def _slices(rows: list[SeedRow], start: int) -> Iterator[tuple[list[SeedRow], int]]:
@@ -109,10 +111,14 @@ class _Seeder:
             enable_experimental=True,
         )
 
-    def seed(self, rows: list[SeedRow]) -> Seeded:
+    def seed(self, rows: list[SeedRow], *, families: bool) -> Seeded:
         plan = self.material.model()
         self.tell(f"Model {plan.display_name}: {plan.description}")
         vertex_model, version = upload_model(plan, self.target, self.bucket)
+        others = self.material.families() if families and isinstance(self.material, Families) else []
+        for other in others:
+            self.tell(f"Model {other.display_name}")
+            upload_model(other, self.target, self.bucket)
         record = self._record()
         self._create_rows(record, rows)
         self._label_rows(record, rows)
@@ -135,6 +141,7 @@ class _Seeder:
             labels=sum(bool(self.material.truth(row)) for row in rows),
             splits=splits,
             measured=plan.measured,
+            families=tuple(other.display_name for other in others),
         )
 
     def _save(self, record: SeedRecord) -> None:
@@ -282,13 +289,21 @@ class _Seeder:
         return [row.label_id for row in run.model_run_data_rows() if row.data_row().global_key in keys and row.label_id]
 
 
-def seed(material: Material, target: Target, *, rows: int | None = None, tell: Tell = lambda _: None) -> Seeded:
+def seed(
+    material: Material,
+    target: Target,
+    *,
+    rows: int | None = None,
+    families: bool = False,
+    tell: Tell = lambda _: None,
+) -> Seeded:
     """Bring a data set, its labels, splits and model into a running sandbox, in a fresh model run.
 
     Args:
         material: The data set.
         target: The sandbox; ``Target.check`` is called first.
         rows: How many rows; None: the data set's own default.
+        families: Bring the data set's model in the forms of other model families too.
         tell: Told what is going on, one line at a time.
 
     Raises:
@@ -302,6 +317,6 @@ def seed(material: Material, target: Target, *, rows: int | None = None, tell: T
     if not 1 <= wanted <= len(everything):
         raise RequestError(f"{wanted} rows of {material.name} were asked for; there are 1 to {len(everything)}.")
     try:
-        return _Seeder(material, target, tell).seed(everything[:wanted])
+        return _Seeder(material, target, tell).seed(everything[:wanted], families=families)
     except _sdk_errors() as error:
         raise LabelboxError(f"Labelbox refused while {material.name} was seeded: {error}") from None

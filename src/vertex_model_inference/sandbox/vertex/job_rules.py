@@ -74,7 +74,7 @@ def check_for_model(job: Mapping[str, Any], model: Mapping[str, Any]) -> None:
     if kind:
         if config:
             raise invalid(f"instance_config is not supported for AutoML models; {model['name']} is one.")
-        checked_parameters(job.get("modelParameters"))
+        checked_parameters(job.get("modelParameters"), kind)
         return
     if config.get("includedFields") and config.get("excludedFields"):
         raise invalid("Invalid instance_config: included_fields and excluded_fields must not both be set.")

@@ -58,8 +58,8 @@ class Online:
         instances = body.get("instances")
         if not isinstance(instances, list) or not instances:
             raise invalid("Required field is not set: instances.")
-        automl = automl_kind(model) is not None
-        parameters: Any = checked_parameters(body.get("parameters")) if automl else body.get("parameters")
+        automl = automl_kind(model)
+        parameters: Any = checked_parameters(body.get("parameters"), automl) if automl else body.get("parameters")
         answer = await self._post(container, {"instances": instances, "parameters": parameters}, limit_s)
         predictions = answer.get("predictions")
         if not isinstance(predictions, list):

@@ -66,7 +66,7 @@ class ContainerWork:
         self.shape = shape
         self.objects = objects
         self.container = container
-        self.parameters = checked_parameters(parameters) if shape.automl else parameters
+        self.parameters = checked_parameters(parameters, shape.automl) if shape.automl else parameters
         self.sent = 0
 
     def items(self) -> AsyncIterator[Item]:
