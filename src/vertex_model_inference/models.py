@@ -194,6 +194,7 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         parameters: Sent along with each request (``modelParameters``).
         machine_type: Of batch jobs of custom models.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).
+        metrics: Upload custom metrics of the labelled rows.
         rules: How findings become annotations.
         mapping: Where things stand in its answers, for the decoder ``mapping``.
         delivery: Where predictions go, and the canary.
@@ -216,3 +217,4 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     mapping: MappingRules | None = None
     delivery: DeliveryRules = DeliveryRules()
     job_instances: bool = False
+    metrics: bool = False

@@ -95,6 +95,7 @@ class ModelSection(BaseModel):
         parameters: Sent along with each request.
         machine_type: Of batch jobs.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's default.
+        metrics: Upload mean IoU and confusion matrix of each feature and labelled row as custom metrics.
         destination: Where predictions go: a list of ``model-run``, ``project``, ``files``.
         project: Labelbox's id of the project that gets pre-labels.
         fallback: ``project`` or ``files``, when Labelbox refuses predictions in model runs.
@@ -127,6 +128,7 @@ class ModelSection(BaseModel):
     parameters: dict[str, bool | int | float | str] = {}
     machine_type: str | None = None
     batch_size: Annotated[int, Field(ge=0, le=100_000)] = 0
+    metrics: bool = False
     destination: tuple[Literal["model-run", "project", "files"], ...] | None = None
     project: Annotated[str, Field(min_length=1)] | None = None
     fallback: Literal["project", "files"] | None = None

@@ -38,6 +38,7 @@ MODEL_KEYS = (
     "parameters",
     "machine_type",
     "batch_size",
+    "metrics",
     "destination",
     "project",
     "fallback",

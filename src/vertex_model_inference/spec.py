@@ -19,6 +19,7 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         outcomes/00000.jsonl      Outcome a line: exactly one for each row of the shard
         label_masks/00000.jsonl   masks of labels, fetched once
         agreement/00000.jsonl     RowAgreement a line, for rows that are labelled and answered
+        metrics/00000.ndjson      custom metrics of the rows, where the model asks for them
         evaluation.json           Evaluation: predictions against labels, where there are labels
         refused.json              why Labelbox takes no predictions into the model run, where it does not
         batches/00000.json        the project's batch that rows of shards were put into, for the destination project

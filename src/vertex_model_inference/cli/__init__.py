@@ -8,6 +8,7 @@ import typer
 
 from vertex_model_inference import __version__
 from vertex_model_inference.cli import (
+    compare,
     demo,
     engine,
     evaluate,
@@ -38,6 +39,7 @@ app.command()(run.run)
 app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)
+app.command()(compare.compare)
 app.command()(models.models)
 app.command()(settings.settings)
 app.add_typer(sandbox.app, name="sandbox")

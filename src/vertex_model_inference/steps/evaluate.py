@@ -5,20 +5,22 @@ Reads nothing but the run's own files, so it works wherever predictions were sen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from functools import partial
 
 import msgspec
 import structlog
 
 from vertex_model_inference.errors import NotFoundError
 from vertex_model_inference.evaluation.agreement import RowAgreement
-from vertex_model_inference.evaluation.evaluator import Evaluator
+from vertex_model_inference.evaluation.evaluator import Evaluator, RowPair
 from vertex_model_inference.evaluation.scores import VERSION, Evaluation
 from vertex_model_inference.evaluation.thresholds import threshold_lines
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import Files
 from vertex_model_inference.steps.context import Context
 from vertex_model_inference.steps.judged_rows import JudgedRows
+from vertex_model_inference.steps.metrics import upload_metrics
 from vertex_model_inference.storage.store import Store
 
 __all__ = ["evaluate", "evaluate_run", "has_labels", "stored"]
@@ -43,7 +45,10 @@ def evaluate_run(context: Context) -> int:
     try:
         if not has_labels(context.store, context.files):
             return 0
-        done = evaluate(context.store, context.files, context.settings, write=True)
+        upload = None
+        if context.spec.option.metrics:
+            upload = partial(upload_metrics, context)
+        done = evaluate(context.store, context.files, context.settings, write=True, pass_on=upload)
     except Exception as error:  # the predictions are uploaded: figures about them must not undo that
         log.warning("not evaluated", run_id=context.spec.run_id, exc_info=error)
         return 0
@@ -59,7 +64,9 @@ def evaluate(
     distance_px: float = 10.0,
     write: bool = False,
     keep: Evaluator | None = None,
+    only: Set[str] | None = None,
     tell: Callable[[list[RowAgreement]], None] | None = None,
+    pass_on: Callable[[int, list[RowPair]], object] | None = None,
 ) -> Evaluation:
     """Evaluate a run shard by shard, with flat memory but for a few bytes an object.
 
@@ -69,7 +76,8 @@ def evaluate(
         iou: Chosen level of boxes, polygons and masks, 0..1. ``distance_px``: of lines and points, pixels.
         write: Write ``agreement/`` and ``evaluation.json``.
         keep: Count into this one, for who wants its tables; its levels are used.
-        tell: Called with the agreement of each shard.
+        only: Ids of the rows to count; None: all.
+        tell: Called with the agreement of each shard. ``pass_on``: with its number and rows.
 
     Raises:
         NotFoundError: There is no run there.
@@ -79,11 +87,16 @@ def evaluate(
     evaluator = keep if keep is not None else Evaluator(iou=iou, distance_px=distance_px)
     rows = JudgedRows(store, files, settings)
     for shard in rows.shards():
-        agreement = evaluator.add(rows.of_shard(shard))
+        pairs = rows.of_shard(shard)
+        if only is not None:
+            pairs = [pair for pair in pairs if pair.data_row_id in only]
+        agreement = evaluator.add(pairs)
         if write:
             store.put_lines(files.shard("agreement", shard), [_ENCODER.encode(row) for row in agreement])
         if tell is not None:
             tell(agreement)
+        if pass_on is not None:
+            pass_on(shard, pairs)
     splits = evaluator.scores()
     lines, source = threshold_lines(splits, rows.spec.option)
     evaluation = Evaluation(

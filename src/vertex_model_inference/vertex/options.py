@@ -266,6 +266,7 @@ def _configured(option: ModelOption, section: ModelSection) -> ModelOption:
         mapping=None if section.mapping is None else section.mapping.rules(),
         machine_type=section.machine_type or option.machine_type,
         batch_size=section.batch_size,
+        metrics=section.metrics,
         delivery=section.delivery(),
         rules=MatchRules(
             threshold=section.threshold,

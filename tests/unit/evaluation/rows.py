@@ -45,9 +45,7 @@ confidences = st.integers(0, 10).map(lambda tenths: tenths / 10)
 
 
 def boxes(names: str = "abc", *, scored: bool, most: int = 6) -> st.SearchStrategy[list[Box]]:
-    one = st.builds(
-        box, st.sampled_from(names), _places, _places, _sizes, _sizes, confidences if scored else st.none()
-    )
+    one = st.builds(box, st.sampled_from(names), _places, _places, _sizes, _sizes, confidences if scored else st.none())
     return st.lists(one, max_size=most)
 
 

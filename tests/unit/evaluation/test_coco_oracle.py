@@ -39,10 +39,10 @@ def coco(rows: Sequence[tuple[Sequence[Any], Sequence[Any]]], kind: str) -> np.n
         for one in labels:
             head = {"id": len(truths) + 1, "image_id": image, "category_id": numbers[one.name], "iscrowd": 0}
             truths.append({**head, **record(one)})
-        for one in predictions:
-            found.append(
-                {"image_id": image, "category_id": numbers[one.name], "score": one.confidence, **record(one)}
-            )
+        found += [
+            {"image_id": image, "category_id": numbers[one.name], "score": one.confidence, **record(one)}
+            for one in predictions
+        ]
     with contextlib.redirect_stdout(io.StringIO()):
         dataset = COCO(
             {
@@ -93,7 +93,7 @@ def check(rows: Sequence[tuple[Sequence[Any], Sequence[Any]]], kind: str) -> Non
 
 
 @given(box_rows)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_boxes(rows: list[tuple[list[Box], list[Box]]]) -> None:
     check(rows, "bbox")
 
@@ -118,7 +118,7 @@ def _masks(scored: bool) -> st.SearchStrategy[list[Mask]]:
 
 
 @given(st.lists(st.tuples(_masks(True), _masks(False)), min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_masks(rows: list[tuple[list[Mask], list[Mask]]]) -> None:
     check(rows, "segm")
 
@@ -127,15 +127,11 @@ def test_many_boxes_of_a_picture_each() -> None:
     dice = np.random.default_rng(3)
 
     def some(count: int, scored: bool) -> list[Box]:
-        return [
-            Box(
-                NAMES[dice.integers(3)],
-                ID,
-                *(dice.random(2) * 30).tolist(),
-                *(1 + dice.random(2) * 9).tolist(),
-                round(float(dice.random()), 6) if scored else None,
-            )
-            for _ in range(count)
-        ]
+        made = []
+        for _ in range(count):
+            left, top, width, height = (dice.random(4) * (30, 30, 9, 9) + (0, 0, 1, 1)).tolist()
+            confidence = round(float(dice.random()), 6) if scored else None
+            made.append(Box(NAMES[dice.integers(3)], ID, left, top, width, height, confidence))
+        return made
 
     check([(some(150, True), some(60, False)) for _ in range(8)], "bbox")

@@ -30,7 +30,7 @@ def same(averages: Averages, wanted: tuple[Any, ...]) -> None:
 
 
 @given(st.lists(st.tuples(_options, _options | st.none(), confidences), min_size=1, max_size=40))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_radios(answers: list[tuple[str, str | None, float]]) -> None:
     evaluator = Evaluator()
     for number, (label, said, confidence) in enumerate(answers):
@@ -54,7 +54,7 @@ def test_radios(answers: list[tuple[str, str | None, float]]) -> None:
 
 
 @given(st.lists(st.tuples(_options, confidences, _options), min_size=1, max_size=30))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_each_threshold_of_the_curve_is_what_counting_again_gives(answers: list[tuple[str, float, str]]) -> None:
     evaluator = Evaluator()
     for number, (label, confidence, said) in enumerate(answers):
@@ -80,7 +80,7 @@ def _chosen() -> st.SearchStrategy[dict[str, float]]:
 
 
 @given(st.lists(st.tuples(st.sets(_options, min_size=1), _chosen()), min_size=1, max_size=25))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_checklists(answers: list[tuple[set[str], dict[str, float]]]) -> None:
     evaluator = Evaluator()
     for number, (label, said) in enumerate(answers):
@@ -111,7 +111,7 @@ def test_checklists(answers: list[tuple[set[str], dict[str, float]]]) -> None:
         max_size=20,
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_scores_of_all_classes(answers: list[tuple[str, tuple[int, ...]]]) -> None:
     evaluator = Evaluator()
     shares = [np.asarray(values) / sum(values) for _, values in answers]
@@ -124,15 +124,15 @@ def test_scores_of_all_classes(answers: list[tuple[str, tuple[int, ...]]]) -> No
     meant = [label for label, _ in answers]
     assert score.log_loss == pytest.approx(metrics.log_loss(meant, np.stack(shares), labels=OPTIONS), abs=1e-9)
     assert score.log_loss_rows == len(answers)
-    for k, share in score.top_k.items():
+    for k, rate in score.top_k.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn finds k = number of classes uninformative
             wanted = metrics.top_k_accuracy_score(meant, np.stack(shares), k=int(k), labels=OPTIONS)
-        assert share == pytest.approx(wanted)
+        assert rate == pytest.approx(wanted)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.booleans()), min_size=1, max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_calibration(answers: list[tuple[int, bool]]) -> None:
     evaluator = Evaluator()
     for number, (thousandths, right) in enumerate(answers):
