@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import assets, convert, digits, start, webhook
+from bench import assets, convert, digits, scale, start, webhook
 from bench.figure import Figure
 
 BOX_ROWS_PER_S = 140_000
@@ -65,8 +66,15 @@ def _table(figures: list[Figure]) -> Table:
 
 
 def main() -> None:
-    """Run the parts that are asked for, all of them by default."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Figures side by side, as ratios.")
+    """Run the parts that are asked for, all of them by default; ``scale`` has options of its own."""
+    if sys.argv[1:2] == ["scale"]:
+        scale.main(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Figures side by side, as ratios.",
+        epilog="A part that is not in `all`: python -m bench scale --rows N (see --help there).",
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     arguments = parser.parse_args()

@@ -319,7 +319,7 @@ class Relationship(msgspec.Struct, frozen=True, omit_defaults=True, tag="relatio
     by_id: bool = False
 
 
-Shape = Box | Polygon | Polyline | Point | Mask | TextEntity
+Shape = Box | Polygon | Polyline | Point | Mask | TextEntity | DocumentEntity
 """An annotation of a tool: it has a place in the asset, and may have questions of its own."""
 
 Annotation = (
@@ -332,6 +332,7 @@ Annotation = (
     | Point
     | Mask
     | TextEntity
+    | DocumentEntity
     | VideoBox
     | VideoMask
     | Relationship

@@ -31,6 +31,7 @@ __all__ = [
     "FoundQuote",
     "FoundRelation",
     "FoundText",
+    "FoundTokens",
     "FoundTrack",
     "FoundVideoMask",
 ]
@@ -185,6 +186,22 @@ class FoundQuote(msgspec.Struct, frozen=True, tag="quote"):
     occurrence: int = 0
 
 
+class FoundTokens(msgspec.Struct, frozen=True, tag="tokens"):
+    """The model marked words of a document, named as its text layer names them.
+
+    Attributes:
+        label: The model's own name of the class.
+        selections: Page (from 1), id of a group of the text layer, and the ids of those of its tokens that are meant.
+        confidence: 0..1, or None when the model gives none.
+    """
+
+    label: str
+    selections: tuple[tuple[int, str, tuple[str, ...]], ...]
+    confidence: float | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
+
+
 class FoundFrame(msgspec.Struct, frozen=True):
     """Where a tracked object is in one frame: ``frame`` from 1, and a box in pixels as of ``FoundBox``."""
 
@@ -250,6 +267,7 @@ FoundObject = (
     | FoundMask
     | FoundEntity
     | FoundQuote
+    | FoundTokens
     | FoundTrack
     | FoundVideoMask
 )

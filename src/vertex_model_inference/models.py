@@ -190,13 +190,15 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         decoder: Name of the decoder; None: chosen by the model's metadata, then by its first answers.
         class_names: Names of the classes where the model answers numbers.
         instance: Template of an instance: field -> text with ``{uri}``, ``{b64}``, ``{text}``, ``{mime_type}``,
-            ``{url}``, ``{key}``; nested by dots (``image.b64``). Empty: the default of the model's kind.
+            ``{url}``, ``{key}``, ``{messages}``; nested by dots (``image.b64``). Empty: the default of the kind.
         parameters: Sent along with each request (``modelParameters``).
         machine_type: Of batch jobs of custom models.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).
         metrics: Upload custom metrics of the labelled rows.
         rules: How findings become annotations.
         mapping: Where things stand in its answers, for the decoder ``mapping``.
+        exif: ``"ignored"``: the model measures pictures as they are stored, as Labelbox does; ``"applied"``: it turns
+            them first as their EXIF orientation says, so that what it finds must be turned back.
         delivery: Where predictions go, and the canary.
         job_instances: An endpoint is sent the instances that a batch job of the model would be.
     """
@@ -215,6 +217,7 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     batch_size: int = 0
     rules: MatchRules = MatchRules()
     mapping: MappingRules | None = None
+    exif: str = "ignored"
     delivery: DeliveryRules = DeliveryRules()
     job_instances: bool = False
     metrics: bool = False

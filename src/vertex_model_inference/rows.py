@@ -48,6 +48,9 @@ class DataRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         frame_rate: Of a video in frames per second, as Labelbox says; None when unknown or not a video.
         frame_count: Frames of a video, as Labelbox says.
         text_layer: URL (http, https, gs) of a document's text layer, where the data row has one.
+        text_length: Characters (Unicode code points) of a text, as the assets step read it; None when unknown.
+        page_sizes: Width and height in points of a document's pages, first page first, as the assets step read them;
+            empty when unknown or not a document.
         frame_times: Seconds of each frame of a video, rising, as its file says; only where the rate varies.
     """
 
@@ -63,4 +66,6 @@ class DataRow(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     frame_rate: float | None = None
     frame_count: int | None = None
     text_layer: str | None = None
+    text_length: int | None = None
+    page_sizes: tuple[tuple[float, float], ...] = ()
     frame_times: tuple[float, ...] = ()

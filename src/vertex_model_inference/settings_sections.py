@@ -96,6 +96,8 @@ class ModelSection(BaseModel):
         machine_type: Of batch jobs.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's default.
         metrics: Upload mean IoU and confusion matrix of each feature and labelled row as custom metrics.
+        exif: ``applied`` when the model turns pictures as their EXIF orientation says (Hugging Face pipelines and
+            OpenCV do); by default it is taken to read them as they are stored, which is how Labelbox shows them.
         destination: Where predictions go: a list of ``model-run``, ``project``, ``files``.
         project: Labelbox's id of the project that gets pre-labels.
         fallback: ``project`` or ``files``, when Labelbox refuses predictions in model runs.
@@ -129,6 +131,7 @@ class ModelSection(BaseModel):
     machine_type: str | None = None
     batch_size: Annotated[int, Field(ge=0, le=100_000)] = 0
     metrics: bool = False
+    exif: Literal["ignored", "applied"] = "ignored"
     destination: tuple[Literal["model-run", "project", "files"], ...] | None = None
     project: Annotated[str, Field(min_length=1)] | None = None
     fallback: Literal["project", "files"] | None = None

@@ -171,7 +171,7 @@ def read_toml(path: Path, *, must_exist: bool) -> Reading:
         if must_exist:
             reading.problems.append(f"VMI_CONFIG names {path}, which does not exist. Create it or unset VMI_CONFIG.")
         return reading
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reading.problems.append(f"{path} cannot be read as TOML: {error}. Correct the file.")
         return reading
     for key, value in table.items():

@@ -11,10 +11,11 @@ __all__ = ["Message", "Page", "Source", "Token"]
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message of a conversation: ``id`` as the data row names it, and its ``text``."""
+    """A message of a conversation: ``id`` as the data row names it, its ``text``, and who wrote it (``author``)."""
 
     id: str
     text: str
+    author: str = ""
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -45,7 +46,14 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the model read of one row; only what the row's media type has is set."""
+    """What the model read of one row; only what the row's media type has is set.
+
+    Attributes:
+        text: The text that the model was sent, or would have been: of conversations their messages under each other
+            (``rendered``), of documents the words of their text layer (``written``).
+        messages: Of a conversation, in its order.
+        pages: Of a document, first page first.
+    """
 
     text: str | None = None
     messages: tuple[Message, ...] = ()

@@ -34,6 +34,7 @@ import re
 import msgspec
 
 from vertex_model_inference.models import DeliveryRules, ModelOption
+from vertex_model_inference.sources import Message
 
 __all__ = ["ARTIFACTS_VERSION", "Answer", "Decoded", "Files", "RunSpec", "Staged", "run_id_of"]
 
@@ -90,6 +91,10 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         mime_type: Of the asset, as its bytes say.
         width: Real width in pixels as the picture's header says; likewise ``height``. None: not a picture.
         size: Bytes of the asset.
+        text_length: Characters (Unicode code points) of a text.
+        messages: Of a conversation, where the model takes them one by one.
+        page_sizes: Width and height in points of a document's pages, first page first.
+        orientation: Of a picture, as EXIF counts them, 2 to 8; None: it is not turned (1), or not a picture.
     """
 
     data_row_id: str
@@ -99,6 +104,10 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     width: int | None = None
     height: int | None = None
     size: int | None = None
+    text_length: int | None = None
+    messages: tuple[Message, ...] = ()
+    page_sizes: tuple[tuple[float, float], ...] = ()
+    orientation: int | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -42,7 +42,15 @@ LINES = int(os.environ.get("VMI_TEST_FUZZ_LINES", "400"))
 SEED = int(os.environ.get("VMI_TEST_FUZZ_SEED", "1"))
 calmly = settings(deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))  # the machine may be busy
 ROWS = (
-    DataRow(id="cm0datarow000000000000001", row_data="gs://b/o.png", width=4, height=2, frame_rate=10, frame_count=30),
+    DataRow(
+        id="cm0datarow000000000000001",
+        row_data="gs://b/o.png",
+        width=4,
+        height=2,
+        frame_rate=10,
+        frame_count=30,
+        page_sizes=((4, 2), (8, 4)),
+    ),
     DataRow(id="cm0datarow000000000000002", row_data="gs://b/p.png"),
     DataRow(id="cm0datarow000000000000003", row_data="gs://b/v.mp4", width=4, height=2, frame_rate=29.97),
     DataRow(id="cm0datarow000000000000004", row_data="gs://b/w.mp4", width=4, height=2, frame_times=(0.0, 0.1, 0.7)),
@@ -129,6 +137,24 @@ SOUND: dict[str, Any] = {
         "confidences": [0.5],
     },
     "boxes-arrays:xyxy": BOXES,
+    "conversation": {
+        "messages": {
+            "m1": [{"label": "cat", "score": 0.5}, {"label": 1, "start": 0, "end": 2}, {"label": "a", "quote": "b"}],
+            "m2": {"label": "q", "text": "an answer"},
+        }
+    },
+    "document-pages": {
+        "pages": [
+            {"width": 40, "height": 20, "detections": [{"label": "cat", "score": 0.5, "box": [0, 0, 20, 10]}]},
+            {
+                "page": 2,
+                "detections": [{"label": 1, "box": {"xmin": 0, "ymin": 0, "xmax": 2, "ymax": 1}, "text": "a"}],
+                "entities": [{"label": "name", "text": "Ada", "occurrence": 1}],
+            },
+        ],
+        "labels": [{"label": "dog", "score": 0.5}],
+    },
+    "document-pages:relative": {"pages": [{"page": 1, "detections": [{"label": "cat", "box": [0, 0, 0.5, 1]}]}]},
     "displaynames": [{"displayName": "cat", "confidence": 0.5}],
     "hf-classification": [{"label": "cat", "score": 0.5}],
     "hf-detection": [{"label": "cat", "score": 0.5, "box": {"xmin": 0, "ymin": 0, "xmax": 2, "ymax": 1}}],
@@ -171,6 +197,10 @@ def sound(finding: Finding, row: DataRow) -> bool:
     wide, high = (row.width or math.inf) * (1 + 1e-9), (row.height or math.inf) * (1 + 1e-9)
     match finding:
         case FoundBox():
+            if finding.page is not None:
+                assert finding.page >= 1
+                wide, high = row.page_sizes[finding.page - 1] if row.page_sizes else (math.inf, math.inf)
+                wide, high = wide * (1 + 1e-9), high * (1 + 1e-9)
             points: tuple[tuple[float, float], ...] = (
                 (finding.left, finding.top),
                 (finding.left + finding.width, finding.top + finding.height),
@@ -180,8 +210,7 @@ def sound(finding: Finding, row: DataRow) -> bool:
         case FoundPoint():
             points = ((finding.x, finding.y),)
         case FoundMask():
-            assert decode(finding.counts, finding.width, finding.height).any()
-            points = ((finding.width, finding.height),)
+            return bool(decode(finding.counts, finding.width, finding.height).any())
         case FoundLabel():
             frames = [frame for pair in finding.frames for frame in pair]
             return all(a <= b for a, b in finding.frames) and all(1 <= frame <= most for frame in frames)

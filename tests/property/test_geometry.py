@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vertex_model_inference.geometry.boxes import Edges, iou, kept_by_nms
-from vertex_model_inference.geometry.masks import draw, outlines, png
+from vertex_model_inference.geometry.masks import draw, outlines, png, scaled
+from vertex_model_inference.geometry.overlap import kept_by_overlap, mask_ious, polygon_iou
 from vertex_model_inference.geometry.polygons import Ring, area, clip, simplify
 from vertex_model_inference.geometry.runs import BitMask, MalformedRunsError, decode, decode_runs, encode
 
@@ -164,3 +166,97 @@ def test_what_nms_keeps_does_not_overlap_and_what_it_takes_does(
         assert scores.index(max(scores)) in kept
     again = kept_by_nms([where[i] for i in kept], [scores[i] for i in kept], limit, [classes[i] for i in kept])  # type: ignore[misc]
     assert len(again) == len(kept)
+
+
+def _clash(overlap: np.ndarray[Any, Any], classes: list[str], limit: float, *, aware: bool) -> Any:
+    return lambda a, b: (not aware or classes[a] == classes[b]) and overlap[a, b] > limit
+
+
+def _check_kept(
+    overlap: np.ndarray[Any, Any], scores: list[float], classes: list[str], limit: float, *, aware: bool
+) -> None:
+    """The invariants of suppression, whatever is suppressed."""
+    count = len(scores)
+
+    def keep(order: list[int]) -> set[int]:
+        kept = kept_by_overlap(
+            lambda a, b: float(overlap[order[a], order[b]]),
+            [scores[index] for index in order],
+            limit,
+            [classes[index] for index in order] if aware else None,
+        )
+        return {order[place] for place in kept}
+
+    kept = keep(list(range(count)))
+    clash = _clash(overlap, classes, limit, aware=aware)
+    assert not any(clash(a, b) for a in kept for b in kept if a != b)
+    for gone in set(range(count)) - kept:
+        assert any(clash(gone, better) and scores[better] >= scores[gone] for better in kept)
+    for each in set(classes) if aware else {None}:
+        mine = [index for index in range(count) if each is None or classes[index] == each]
+        assert not mine or max(mine, key=lambda index: scores[index]) in kept
+    assert keep(sorted(kept)) == kept
+    if len(set(scores)) == count:  # among equals the first wins
+        assert keep(list(reversed(range(count)))) == kept
+
+
+scored = st.lists(st.tuples(st.integers(0, 99).map(lambda n: n / 100), st.sampled_from("ab")), max_size=7)
+limits = st.sampled_from([0.0, 0.3, 0.5, 1.0])
+
+
+@calmly
+@given(given_scores=scored, limit=limits, aware=st.booleans(), data=st.data())
+def test_suppression_of_masks_keeps_its_promises(
+    given_scores: list[tuple[float, str]], limit: float, aware: bool, data: st.DataObject
+) -> None:
+    masks = []
+    for _ in given_scores:
+        x, y, wide, high = (data.draw(st.integers(0, 8)) for _ in range(4))
+        mask = np.zeros((12, 12), dtype=np.bool_)
+        mask[y : y + high, x : x + wide] = True
+        masks.append(mask)
+    overlap = mask_ious([encode(mask) for mask in masks], 12, 12)
+    for a, one in enumerate(masks):
+        for b, other in enumerate(masks):
+            both = (one | other).sum()
+            assert overlap[a, b] == pytest.approx((one & other).sum() / both if both else 0.0)
+    _check_kept(overlap, [s for s, _ in given_scores], [c for _, c in given_scores], limit, aware=aware)
+
+
+@calmly
+@given(outlines_given=st.lists(rings, max_size=5), given_scores=scored, limit=limits, aware=st.booleans())
+def test_suppression_of_outlines_keeps_its_promises(
+    outlines_given: list[Ring], given_scores: list[tuple[float, str]], limit: float, aware: bool
+) -> None:
+    count = min(len(outlines_given), len(given_scores))
+    several = outlines_given[:count]
+    overlap = np.array([[polygon_iou(a, b) for b in several] for a in several]).reshape(count, count)
+    assert np.array_equal(overlap, overlap.T)
+    assert ((overlap >= 0) & (overlap <= 1)).all()
+    scores, classes = [s for s, _ in given_scores[:count]], [c for _, c in given_scores[:count]]
+    _check_kept(overlap, scores, classes, limit, aware=aware)
+
+
+@calmly
+@given(one=rings, other=rings)
+def test_the_overlap_of_outlines_is_nearly_exact(one: Ring, other: Ring) -> None:
+    a, b = shapely.Polygon(one), shapely.Polygon(other)
+    if not a.is_valid or not b.is_valid or min(a.area, b.area) < 50:
+        return
+    exact = a.intersection(b).area / a.union(b).area
+    assert polygon_iou(one, other) == pytest.approx(exact, abs=0.03)
+
+
+@pytest.mark.parametrize("counts", [b"\xff", b"0", b""])
+def test_malformed_runs_have_no_overlap(counts: bytes) -> None:
+    with pytest.raises(ValueError, match="run"):
+        mask_ious([counts], 4, 4)
+
+
+@calmly
+@given(mask=bitmasks(), width=st.integers(1, 40), height=st.integers(1, 40))
+def test_scaling_takes_the_nearest_pixel(mask: BitMask, width: int, height: int) -> None:
+    made = scaled(mask, width, height)
+    assert made.shape == (height, width)
+    assert np.array_equal(scaled(np.kron(mask, np.ones((3, 2), dtype=np.bool_)), mask.shape[1], mask.shape[0]), mask)
+    assert set(np.unique(made)) <= set(np.unique(mask))

@@ -9,12 +9,23 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vertex_model_inference.annotations import Annotation, Answer, Checklist, FreeText, Question, Radio, Relationship
+from vertex_model_inference.annotations import (
+    Annotation,
+    Answer,
+    Checklist,
+    FreeText,
+    Question,
+    Radio,
+    Relationship,
+    VideoMask,
+)
 from vertex_model_inference.errors import MatchError
 from vertex_model_inference.findings import (
     Finding,
     FoundBox,
     FoundEntity,
+    FoundFrame,
+    FoundFrameMask,
     FoundLabel,
     FoundLine,
     FoundMask,
@@ -22,6 +33,8 @@ from vertex_model_inference.findings import (
     FoundPolygon,
     FoundRelation,
     FoundText,
+    FoundTrack,
+    FoundVideoMask,
 )
 from vertex_model_inference.geometry.runs import encode
 from vertex_model_inference.labelbox.ndjson import lines, row_uuids
@@ -97,6 +110,9 @@ answers: st.SearchStrategy[tuple[FoundLabel | FoundText, ...]] = st.recursive(
     max_leaves=6,
 )
 scored = {"label": labels, "confidence": confidences, "answers": answers, "id": ids}
+segments = st.lists(
+    st.lists(st.builds(FoundFrame, st.integers(0, 5), sides, sides, sides, sides), max_size=3).map(tuple), max_size=2
+).map(tuple)
 findings: st.SearchStrategy[list[Finding]] = st.lists(
     st.builds(FoundLabel, labels, confidences, questions, answers, frames, st.none() | st.just("m1"))
     | st.builds(FoundText, labels, texts, confidences, st.none() | st.just("m1"))
@@ -106,6 +122,16 @@ findings: st.SearchStrategy[list[Finding]] = st.lists(
     | st.builds(FoundPoint, x=sides, y=sides, **scored)
     | st.builds(FoundMask, counts=counts, width=st.just(ROW.width), height=st.just(ROW.height), **scored)
     | st.builds(FoundEntity, start=st.integers(-1, 9), end=st.integers(0, 9), **scored)
+    | st.builds(FoundTrack, segments=segments, **scored)
+    | st.builds(
+        FoundVideoMask,
+        labels,
+        st.lists(st.builds(FoundFrameMask, st.integers(0, 3), counts), max_size=2).map(tuple),
+        st.just(ROW.width),
+        st.just(ROW.height),
+        confidences,
+        ids,
+    )
     | st.builds(FoundRelation, st.just("owns") | labels, *[st.sampled_from("abcd")] * 2, confidences, st.booleans()),
     max_size=8,
 )
@@ -138,7 +164,7 @@ def used(annotation: Annotation) -> int:
         return 1 + sum(map(used, annotation.answer.classifications))
     if isinstance(annotation, Checklist):
         return sum(1 + sum(map(used, answer.classifications)) for answer in annotation.answers)
-    if isinstance(annotation, FreeText | Relationship):
+    if isinstance(annotation, FreeText | Relationship | VideoMask):
         return 1
     return 1 + sum(map(used, annotation.classifications))
 
@@ -175,7 +201,7 @@ def check(matched: Matched, found: list[Finding], how: MatchRules) -> None:
                 assert not isinstance(matched.annotations[end], Relationship | Radio | Checklist | FreeText)
         elif isinstance(annotation, Radio | Checklist | FreeText):
             _sound((annotation,), top=True)
-        else:
+        elif not isinstance(annotation, VideoMask):
             _sound(annotation.classifications, top=True)
     if how.threshold is not None and not how.thresholds:
         kept = [annotation.confidence for annotation in matched.annotations]

@@ -34,7 +34,7 @@ out: application default credentials and Google's own addresses are used.
 
 _TAIL = """
 An **instance template** says what the model is sent: field -> text with `{uri}`, `{b64}`, `{text}`, `{mime_type}`,
-`{url}`, `{key}`; dots nest. `instance = { "image.bytes" = "{b64}", "id" = "{key}" }` sends
+`{url}`, `{key}`, or `{messages}` by itself; dots nest. `instance = { "image.bytes" = "{b64}", "id" = "{key}" }` sends
 `{"image": {"bytes": "..."}, "id": "..."}`.
 """
 

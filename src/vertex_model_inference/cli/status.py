@@ -106,6 +106,9 @@ def _one(item: RunStatus) -> None:
         f" {counts.annotations:,} annotations",
         highlight=False,
     )
+    if item.waited:
+        said = ", ".join(f"{seconds:,.1f} s ({cause})" for cause, seconds in item.waited.items())
+        out.print(f"waited for others before trying again: {said}", highlight=False)
     if item.message:
         out.print(item.message, highlight=False)
 

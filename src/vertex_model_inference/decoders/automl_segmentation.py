@@ -56,7 +56,7 @@ class AutomlSegmentation:
         """One mask for each category that has pixels, in the order of their values.
 
         Raises:
-            DecodeError: See ``Decoder.decode``; also for masks of another size than the asset, or unknown colours.
+            DecodeError: See ``Decoder.decode``; also for unknown colours, and masks of two sizes.
         """
         answer = parse(_ANSWER, prediction, self.name, row)
         image = picture(answer.category_mask, row, self.name, "categoryMask")

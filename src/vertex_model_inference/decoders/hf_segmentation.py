@@ -43,7 +43,7 @@ class HfSegmentation:
         """Each segment that has pixels, in the model's order.
 
         Raises:
-            DecodeError: See ``Decoder.decode``; also for masks of another size than the asset.
+            DecodeError: See ``Decoder.decode``.
         """
         found = []
         answer = parse(_ANSWER, prediction, self.name, row)

@@ -25,7 +25,7 @@ def picture(encoded: str, row: DataRow, name: str, where: str) -> Image.Image:
     """The PNG in a base64 text (a ``data:`` URL is one too), loaded.
 
     Raises:
-        DecodeError: Not base64, not a sound PNG, or not of the asset's size.
+        DecodeError: Not base64, not a sound PNG, or too large.
     """
     if encoded.startswith("data:"):
         encoded = encoded.partition(",")[2]
@@ -54,20 +54,13 @@ def grey(image: Image.Image) -> NDArray[np.float64]:
 
 
 def check_size(width: int, height: int, row: DataRow, name: str, where: str) -> None:
-    """A mask covers the whole asset, pixel by pixel.
+    """A mask is none that takes all memory; one of another size than the asset is for match to judge.
 
     Raises:
-        DecodeError: It is of another size, empty, or larger than ``MAX_PIXELS``.
+        DecodeError: It is empty, or larger than ``MAX_PIXELS``.
     """
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
         refuse(name, row, f"{where} is of {width} x {height} pixels; 1 to {MAX_PIXELS:,} pixels can be read")
-    if row.width and row.height and (width, height) != (row.width, row.height):
-        refuse(
-            name,
-            row,
-            f"{where} is of {width} x {height} pixels, the asset of {row.width} x {row.height}",
-            "Let the container scale masks to the picture that it was sent, as the family's own pipeline does.",
-        )
 
 
 def found_mask(
@@ -76,7 +69,7 @@ def found_mask(
     """The finding of a mask of height x width; None when no pixel is set, since then nothing was found.
 
     Raises:
-        DecodeError: It is of another size than the asset.
+        DecodeError: It is too large.
     """
     height, width = mask.shape
     check_size(width, height, row, name, where)
@@ -97,7 +90,7 @@ def found_runs(
     """The finding of run lengths; ``size`` is (height, width), as COCO has it. None when no pixel is set.
 
     Raises:
-        DecodeError: A run is negative, they do not cover the mask, or it is of another size than the asset.
+        DecodeError: A run is negative, they do not cover the mask, or it is too large.
     """
     height, width = size
     check_size(width, height, row, name, where)

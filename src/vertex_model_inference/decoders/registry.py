@@ -15,7 +15,9 @@ from vertex_model_inference.decoders.automl_text_extraction import AutomlTextExt
 from vertex_model_inference.decoders.automl_video_classification import AutomlVideoClassification
 from vertex_model_inference.decoders.base import Decoder, Fit, shortened
 from vertex_model_inference.decoders.boxes_arrays import BoxesArrays
+from vertex_model_inference.decoders.conversation import Conversation
 from vertex_model_inference.decoders.displaynames import DisplayNames
+from vertex_model_inference.decoders.document_pages import DocumentPages
 from vertex_model_inference.decoders.frame_detections import FrameDetections
 from vertex_model_inference.decoders.hf_classification import HfClassification
 from vertex_model_inference.decoders.hf_detection import HfDetection
@@ -61,6 +63,8 @@ _BUILT_IN: dict[str, Callable[[Sequence[str]], Decoder]] = {
     "video-tracks": VideoTracks,
     "frame-detections": FrameDetections,
     "video-masks": VideoMasks,
+    "document-pages": DocumentPages,
+    "conversation": Conversation,
     "hf-segmentation": HfSegmentation,
     "hf-token-classification": HfTokenClassification,
     "keypoints": Keypoints,
@@ -75,6 +79,7 @@ _BUILT_IN: dict[str, Callable[[Sequence[str]], Decoder]] = {
 
 _WITH_LAYOUT: dict[str, Callable[[Sequence[str], str], Decoder]] = {
     "boxes-arrays": BoxesArrays,
+    "document-pages": DocumentPages,
     "video-segments": VideoSegments,
     "video-tracks": VideoTracks,
     "frame-detections": FrameDetections,
@@ -102,6 +107,8 @@ _FITS: tuple[tuple[str, Callable[[bytes], Fit]], ...] = (  # the more particular
     ("video-tracks", VideoTracks.fit),
     ("frame-detections", FrameDetections.fit),
     ("video-segments", VideoSegments.fit),
+    ("document-pages", DocumentPages.fit),
+    ("conversation", Conversation.fit),
     ("displaynames", DisplayNames.fit),
     ("hf-detection", HfDetection.fit),
     ("hf-segmentation", HfSegmentation.fit),
@@ -136,7 +143,7 @@ _SCHEMAS = (  # part of the file name of gs://google-cloud-aiplatform/schema/...
 
 _DETECTORS = {"automl-detection", "hf-detection", "boxes-arrays", "owl-vit-v2"}
 _OF_VIDEO = {"automl-video-classification", "automl-object-tracking", "automl-action-recognition", *_WITH_LAYOUT}
-_OF_VIDEO -= {"boxes-arrays"}
+_OF_VIDEO -= {"boxes-arrays", "document-pages"}
 
 
 def known_names() -> tuple[str, ...]:

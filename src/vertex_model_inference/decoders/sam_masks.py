@@ -44,7 +44,7 @@ class SamMasks:
         """Each mask that has pixels, in the model's order.
 
         Raises:
-            DecodeError: See ``Decoder.decode``; also for masks of another size than the asset.
+            DecodeError: See ``Decoder.decode``.
         """
         answer = parse(_ANSWER, prediction, self.name, row)
         for what, values in (("scores", answer.scores), ("labels", answer.labels)):

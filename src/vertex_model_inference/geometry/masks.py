@@ -14,7 +14,7 @@ import numpy as np
 from vertex_model_inference.geometry.polygons import Ring, area, simplify
 from vertex_model_inference.geometry.runs import BitMask
 
-__all__ = ["draw", "outlines", "png"]
+__all__ = ["draw", "outlines", "png", "scaled"]
 
 
 def png(mask: BitMask) -> bytes:
@@ -24,6 +24,14 @@ def png(mask: BitMask) -> bytes:
     out = io.BytesIO()
     Image.fromarray(mask.astype(np.uint8)).save(out, "PNG")
     return out.getvalue()
+
+
+def scaled(mask: BitMask, width: int, height: int) -> BitMask:
+    """The mask in another size, in pixels: each pixel is that which its centre falls into."""
+    high, wide = mask.shape
+    rows = ((np.arange(height) + 0.5) * (high / height)).astype(np.int64)
+    columns = ((np.arange(width) + 0.5) * (wide / width)).astype(np.int64)
+    return mask[np.ix_(rows, columns)]
 
 
 def draw(points: Ring, width: int, height: int) -> BitMask:

@@ -14,7 +14,7 @@ from typing import Any
 from vertex_model_inference.errors import LabelboxError
 from vertex_model_inference.labelbox.connection import Connection
 from vertex_model_inference.labelbox.gateway import ExportChunk, ExportSize
-from vertex_model_inference.labelbox.retry import ATTEMPTS, MAX_WAIT_S, Wait, backoff
+from vertex_model_inference.labelbox.retry import Wait, rest
 
 __all__ = ["Exports"]
 
@@ -137,9 +137,7 @@ class Exports:
                 return
             except Wait as failure:
                 failures += 1
-                if failures >= ATTEMPTS or (failure.seconds or 0) > MAX_WAIT_S:
-                    raise failure.error from None
-                time.sleep(backoff(failures, failure.seconds))
+                rest(failure, failures)
             source = self._chunk(task_id, stream_type, chunk.start)  # with a fresh URL
             if (source.start, source.end) != (chunk.start, chunk.end):
                 raise _expired(task_id, f"its file at offset {chunk.start} is not the same any more")

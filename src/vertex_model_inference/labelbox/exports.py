@@ -75,6 +75,7 @@ class _Named(msgspec.Struct):
 _LINE = msgspec.json.Decoder(_Line)
 _LABELS = msgspec.json.Decoder(_LabelledLine)
 _NAMED = msgspec.json.Decoder(_Named)
+_OBJECT: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 _EMPTY = _Media()
 _SPLITS = {
     "TRAINING": Split.TRAINING,
@@ -89,6 +90,7 @@ _MIMES = {
     "application/pdf": MediaType.DOCUMENT,
     "application/vnd.labelbox.conversational": MediaType.CONVERSATION,
     "application/vnd.labelbox.conversational+json": MediaType.CONVERSATION,
+    "application/vnd.labelbox.conversational.model-chat-evaluation": MediaType.CONVERSATION,
     "application/vnd.labelbox.tms": MediaType.TILED_IMAGE,
 }
 _KINDS = {
@@ -105,8 +107,18 @@ _KINDS = {
     "geospatial_tile": MediaType.TILED_IMAGE,
     "tiled_image": MediaType.TILED_IMAGE,
 }
-# Where a row's data is an object (PDF with text layer, tiles), the key of the asset itself.
-_ASSET_KEYS = ("pdf_url", "pdfUrl", "tile_layer_url", "tileLayerUrl", "url")
+# Where a row's data is an object (PDF with text layer, tiles), the key of the asset itself, and what that tells of it.
+# Exports write the object itself or the same as a string (docs.labelbox.com/reference/import-document-data and
+# import-tiled-imagery-data; the SDK's own tests of data rows).
+_ASSET_KEYS = {
+    "pdf_url": MediaType.DOCUMENT,
+    "pdfUrl": MediaType.DOCUMENT,
+    "tile_layer_url": MediaType.TILED_IMAGE,
+    "tileLayerUrl": MediaType.TILED_IMAGE,
+    "url": MediaType.UNKNOWN,
+}
+_TEXT_LAYER_KEYS = ("text_layer_url", "textLayerUrl")
+_CONVERSATIONAL = "application/vnd.labelbox.conversational"
 
 
 def parse_export_row(line: bytes, model_run_id: str) -> DataRow:
@@ -125,16 +137,21 @@ def parse_export_row(line: bytes, model_run_id: str) -> DataRow:
     if not data.id:
         raise _bad(line, "data_row.id is empty")
     media = row.media_attributes or _EMPTY
+    kind = _media_type(media)
+    asset, text_layer = data.row_data, None
+    if not isinstance(asset, str) or asset.startswith("{"):
+        asset, text_layer, kind = _asset(asset, kind)
     return DataRow(
         id=data.id,
-        row_data=data.row_data if isinstance(data.row_data, str) else _asset(data.row_data),
+        row_data=asset,
         global_key=data.global_key,
         external_id=data.external_id,
-        media_type=_media_type(media),
+        media_type=kind,
         mime_type=media.mime_type,
         width=_pixels(media.width),
         height=_pixels(media.height),
         split=_split(row.experiments, model_run_id),
+        text_layer=text_layer,
         frame_rate=_rate(media.frame_rate),
         frame_count=_pixels(media.frame_count),
     )
@@ -171,12 +188,25 @@ def _bad(line: bytes, why: str) -> RowError:
     )
 
 
-def _asset(data: dict[str, Any]) -> str:
-    for key in _ASSET_KEYS:
+def _asset(given: str | dict[str, Any], kind: MediaType) -> tuple[str, str | None, MediaType]:
+    """The asset's URL (or its JSON itself), the URL of its text layer, and its kind where nothing else told it."""
+    data: Any = given
+    if isinstance(given, str):
+        # A text may begin with a brace too; only what names an asset, or is of a kind that is JSON, is taken apart.
+        if kind not in (MediaType.UNKNOWN, MediaType.DOCUMENT, MediaType.TILED_IMAGE):
+            return given, None, kind
+        try:
+            data = _OBJECT.decode(given)
+        except (msgspec.MsgspecError, RecursionError):
+            return given, None, kind
+    for key, told in _ASSET_KEYS.items():
         value = data.get(key)
         if isinstance(value, str):
-            return value
-    return msgspec.json.encode(data).decode()
+            layer = next((data[name] for name in _TEXT_LAYER_KEYS if isinstance(data.get(name), str)), None)
+            return value, layer or None, told if kind is MediaType.UNKNOWN else kind
+    if kind is MediaType.UNKNOWN and str(data.get("type", "")).startswith(_CONVERSATIONAL):
+        kind = MediaType.CONVERSATION
+    return given if isinstance(given, str) else msgspec.json.encode(given).decode(), None, kind
 
 
 def _pixels(value: float | None) -> int | None:

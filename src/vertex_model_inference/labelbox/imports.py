@@ -18,7 +18,7 @@ import msgspec
 from vertex_model_inference.errors import LabelboxError, UploadRefusedError, VmiError
 from vertex_model_inference.labelbox.connection import Connection
 from vertex_model_inference.labelbox.gateway import ImportedRow, ImportFailure, ImportPlace, ImportState
-from vertex_model_inference.labelbox.retry import ATTEMPTS, MAX_WAIT_S, Wait, backoff, retrying
+from vertex_model_inference.labelbox.retry import Wait, rest, retrying
 
 __all__ = ["Imports"]
 
@@ -188,9 +188,7 @@ class Imports:
                 return
             except Wait as failure:
                 failures += 1
-                if failures >= ATTEMPTS or (failure.seconds or 0) > MAX_WAIT_S:
-                    raise failure.error from None
-                time.sleep(backoff(failures, failure.seconds))
+                rest(failure, failures)
             state = self.find(state.place, state.name) or state  # with fresh URLs
 
     def _lines(self, url: str, name: str) -> Iterator[bytes]:

@@ -4,6 +4,10 @@ The form is what the ``labelbox`` SDK 7.17.0's own ``NDJsonConverter`` writes, w
 is kept (the SDK loses it on objects, and Labelbox then takes it as 1). Where the confidence stands: on the object for
 tools, on each answer for radios and checklists, on the row for free text; likewise in nested classifications.
 Relationships have none.
+
+Pages of documents are counted from 1, for boxes as for words: so do the SDK's validation of text selections and its
+test fixtures, which import a box with ``page`` 1 and see it come back with ``page_number`` 1. Boxes on pages are in
+points.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from vertex_model_inference.annotations import (
     Answer,
     Box,
     Checklist,
+    DocumentEntity,
     FreeText,
     Mask,
     Point,
@@ -93,12 +98,17 @@ def lines(annotations: Sequence[Annotation], row: DataRow, uuid_of: Callable[[in
                 value["name"] = annotation.name
             value["classifications"] = [_question(question) for question in nested] if nested else []
             value["bbox"] = {"top": top / 100, "left": left / 100, "height": height / 100, "width": width / 100}
+            if annotation.page is not None:
+                value["page"] = annotation.page
+                value["unit"] = "POINTS"
         elif isinstance(annotation, Radio | Checklist | FreeText):
             value = _question(annotation)
             if frames := ndjson_video.frames_of(annotation)[0]:
                 value["frames"] = frames
             value["uuid"] = uuid_of(index)
             value["dataRow"] = data_row
+            if annotation.message_id is not None:
+                value["messageId"] = annotation.message_id
         elif isinstance(annotation, Relationship):
             value = {"uuid": uuid_of(index), "dataRow": data_row, **_reference(annotation)}
             value["relationship"] = {
@@ -145,8 +155,16 @@ def _shape(shape: Shape) -> dict[str, Any]:
     if isinstance(shape, Mask):
         drawn = png(decode(shape.counts, shape.width, shape.height))
         return {"mask": {"png": base64.b64encode(drawn).decode()}}
+    if isinstance(shape, DocumentEntity):
+        return {
+            "textSelections": [
+                {"tokenIds": selection.token_ids, "groupId": selection.group_id, "page": selection.page}
+                for selection in shape.selections
+            ]
+        }
     assert isinstance(shape, TextEntity)
-    return {"location": {"start": shape.start, "end": shape.end}}
+    location = {"location": {"start": shape.start, "end": shape.end}}
+    return location if shape.message_id is None else {"messageId": shape.message_id, **location}
 
 
 def _point(x: float, y: float) -> dict[str, float]:

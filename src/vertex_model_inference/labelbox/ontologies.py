@@ -58,7 +58,7 @@ def parse_ontology(answer: dict[str, Any]) -> Ontology:
     raw = answer.get("normalized")
     try:
         normalized = _NORMALIZED.decode(raw) if isinstance(raw, str) else msgspec.convert(raw, _Normalized)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LabelboxError(
             f"The ontology {answer.get('id')} is not of the form expected: {error}.",
             code="ontology_form",

@@ -7,14 +7,16 @@ one is used for everything.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import stamina
 
 from vertex_model_inference.errors import LabelboxError
+from vertex_model_inference.waiting import FAULT, RATE_LIMIT, note, seconds_of
 
-__all__ = ["ATTEMPTS", "MAX_WAIT_S", "Wait", "backoff", "retrying", "wait_of"]
+__all__ = ["ATTEMPTS", "MAX_WAIT_S", "Wait", "backoff", "rest", "retrying", "wait_of"]
 
 ATTEMPTS = 8
 TOTAL_S = 150.0  # two and a half of Labelbox's fixed 60 s rate windows
@@ -38,19 +40,31 @@ class Wait(Exception):  # noqa: N818 - not an error: a request to try again
 
 
 def wait_of(header: str | None) -> float | None:
-    """Seconds in a ``Retry-After`` header; dates and nonsense count as a rate window of 60 s; None without header."""
+    """Seconds that a ``Retry-After`` header asks for; nonsense counts as a rate window of 60 s; None without header."""
     if header is None:
         return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        return 60.0
+    seconds = seconds_of(header)
+    return 60.0 if seconds is None else seconds
 
 
 def backoff(failures: int, seconds: float | None) -> float:
     """Seconds to wait after the n-th failure in a row: what the server asked for, else 0.2 s doubling; with jitter."""
     wait = seconds if seconds is not None else min(15.0, 0.1 * 2.0**failures)
     return wait + random.uniform(0.0, min(1.0, 0.1 + wait / 10))  # noqa: S311 - jitter
+
+
+def rest(wait: Wait, failures: int) -> None:
+    """Sleep before the next try of something that goes on where it was.
+
+    Raises:
+        LabelboxError: The ``wait``'s own, after ``ATTEMPTS`` failures in a row, or when the server asks for more
+            patience than we have.
+    """
+    if failures >= ATTEMPTS or (wait.seconds or 0) > MAX_WAIT_S:
+        raise wait.error from None
+    seconds = backoff(failures, wait.seconds)
+    note("labelbox", RATE_LIMIT if wait.error.error_code == "labelbox_limit" else FAULT, seconds)
+    time.sleep(seconds)
 
 
 def retrying(call: Callable[[], T]) -> T:

@@ -34,6 +34,7 @@ from vertex_model_inference.steps import (
 )
 from vertex_model_inference.steps.context import Context, Stop
 from vertex_model_inference.vertex.jobs import BatchJob
+from vertex_model_inference.waiting import noting
 
 __all__ = ["Finished", "Group", "Runner", "end", "group_flow", "groups", "leave", "run_flow", "stage_group", "stopped"]
 
@@ -337,7 +338,7 @@ def _online(runner: Runner, context: Context, progress: Progress, group: Group) 
 
 
 class _timed:  # noqa: N801  # reads as a function where it is used
-    """Times a step and settles its rows; a result that was remembered comes back at once and adds no time."""
+    """Times a step, settles its rows, notes its waits; a result that was remembered comes at once and adds no time."""
 
     def __init__(self, progress: Progress, step: str) -> None:
         self._progress = progress
@@ -345,12 +346,16 @@ class _timed:  # noqa: N801  # reads as a function where it is used
         self.rows = 0
 
     def __enter__(self) -> _timed:
-        self._start = time.monotonic()
+        self._noting = noting(self._progress.waits)
+        self._noting.__enter__()
+        self._start, self._cpu = time.monotonic(), time.thread_time()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        seconds, cpu_seconds = time.monotonic() - self._start, time.thread_time() - self._cpu
+        self._noting.__exit__(None, None, None)
         if kind is None:
-            self._progress.settle(self._step, self.rows, time.monotonic() - self._start)
+            self._progress.settle(self._step, self.rows, seconds, cpu_seconds)
 
 
 def _ours(caught: Exception, run_id: str) -> VmiError:

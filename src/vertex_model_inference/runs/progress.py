@@ -21,6 +21,7 @@ from vertex_model_inference.errors import NotFoundError, VmiError
 from vertex_model_inference.outcomes import Counts
 from vertex_model_inference.runs.status import STEPS, RunState, RunStatus, StepProgress, now
 from vertex_model_inference.spec import Files, RunSpec
+from vertex_model_inference.waiting import Waits
 
 if TYPE_CHECKING:
     from vertex_model_inference.labelbox.gateway import Labelbox
@@ -49,6 +50,7 @@ class Progress:
     Attributes:
         status: As far as this process knows.
         carried_on: An earlier process began the run.
+        waits: Where retries of the run note how long they sleep.
     """
 
     def __init__(
@@ -82,6 +84,8 @@ class Progress:
         self._floor: dict[str, int] = dict.fromkeys(STEPS, 0)
         self._counts = Counts()
         self.carried_on = False
+        self.waits = Waits()
+        self._waited_before: dict[str, float] = {}
         self._hushed = False
         self._thread: threading.Thread | None = None
 
@@ -118,10 +122,12 @@ class Progress:
         status.ended_at, status.message = before.ended_at, before.message
         status.export_complete = before.export_complete or status.export_complete
         status.jobs = {**before.jobs, **status.jobs}
+        self._waited_before = before.waited
         status.counts = max(before.counts, self._counts, key=lambda counts: counts.ended)
         for step in STEPS:
             told = before.steps.get(step, StepProgress())
             status.steps[step].seconds += told.seconds
+            status.steps[step].cpu_seconds += told.cpu_seconds
             self._floor[step] = told.done
             self._refresh(step)
 
@@ -131,12 +137,13 @@ class Progress:
             self._live[step] += done
             self._refresh(step)
 
-    def settle(self, step: str, done: int, seconds: float) -> None:
+    def settle(self, step: str, done: int, seconds: float, cpu_seconds: float = 0.0) -> None:
         """A step has ended for a shard: ``done`` rows for good; ``seconds`` is 0 when its result was remembered."""
         with self._lock:
             self._live[step] = max(0, self._live[step] - done)
             self._settled[step] += done
             self.status.steps[step].seconds += seconds
+            self.status.steps[step].cpu_seconds += cpu_seconds
             self._refresh(step)
 
     def _refresh(self, step: str) -> None:
@@ -220,6 +227,10 @@ class Progress:
         """What Labelbox shows beside the status: progress, counts and where to look."""
         return progress_metadata(self.status, self._run_url)
 
+    def _waited(self) -> dict[str, float]:
+        here, before = self.waits.totals(), self._waited_before
+        return {key: here.get(key, 0.0) + before.get(key, 0.0) for key in sorted({*here, *before})}
+
     def _beat(self) -> None:
         while not self._stop.wait(_FILE_EVERY_S):
             self._publish(to_labelbox=time.monotonic() - self._told_at >= _LABELBOX_EVERY_S)
@@ -231,6 +242,7 @@ class Progress:
             with self._lock:
                 dirty, self._dirty = self._dirty, False
                 self.status.updated_at = now()
+                self.status.waited = self._waited()
                 raw = msgspec.json.encode(self.status)
                 state, metadata = self.status.state, dict(self.metadata())
             # Written even when nothing changed: an old updated_at is how others see that nobody works on the run.

@@ -31,10 +31,11 @@ class RunState(StrEnum):
 
 
 class StepProgress(msgspec.Struct, kw_only=True):
-    """One step: rows that have passed it, and the seconds that were spent in it (over all shards, wall clock)."""
+    """One step, over all shards: rows that have passed it, seconds on the clock, and CPU seconds of its own threads."""
 
     done: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 class RunStatus(msgspec.Struct, kw_only=True):
@@ -49,6 +50,7 @@ class RunStatus(msgspec.Struct, kw_only=True):
         counts: Outcomes so far.
         jobs: Batch prediction jobs: resource name -> state.
         message: One plain sentence for people.
+        waited: Seconds slept before another try, by ``"<service>: <cause>"``, summed over all requests.
     """
 
     run_id: str
@@ -64,6 +66,7 @@ class RunStatus(msgspec.Struct, kw_only=True):
     counts: Counts = Counts()
     jobs: dict[str, str] = {}
     message: str | None = None
+    waited: dict[str, float] = {}
 
 
 def now() -> str:

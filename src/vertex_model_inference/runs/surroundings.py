@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vertex_model_inference.labelbox.gateway import Labelbox
 from vertex_model_inference.runs.ending import run_url
 from vertex_model_inference.runs.progress import Progress
+from vertex_model_inference.runs.retries import note_retries
 from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec
@@ -57,6 +58,7 @@ class Surroundings:
     """
 
     def __init__(self, settings: Settings, labelbox: Labelbox | None = None) -> None:
+        note_retries()
         self.settings = settings
         auth = GoogleAuth(settings.google_token)
         self.store = open_artifacts(settings)

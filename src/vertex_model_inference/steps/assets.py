@@ -2,39 +2,50 @@
 
 A ``gs://`` asset in a bucket that the model's region can read stays where it is. Anything else is copied once, under
 the hash of its content, and remembered: neither a second run nor a second row with the same picture copies again.
-Pictures are never decoded; their header is read for type and size.
+Pictures are never decoded; their header is read for type and size. Bytes are streamed: what one shard holds of them in
+memory and in files is bounded (``fetch.Room``), however many rows are under way and however large they are.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, NoReturn, TypeVar
 
+import msgspec
+
 from vertex_model_inference.errors import AssetError, NotFoundError, StorageError, VmiError
+from vertex_model_inference.labelbox.text_layers import written
 from vertex_model_inference.models import Predictor
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.spec import Staged
 from vertex_model_inference.steps.context import Context, failed, read_rows, skipped, write_structs
-from vertex_model_inference.steps.fetch import Fetcher
+from vertex_model_inference.steps.fetch import Fetcher, Room
 from vertex_model_inference.steps.instances import Template, template_of
 from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header, is_url
+from vertex_model_inference.steps.pages import page_sizes, page_texts
 from vertex_model_inference.steps.pressure import Limiter
+from vertex_model_inference.steps.readable import FILES, audio_type, unreadable
+from vertex_model_inference.steps.reading import Reader
+from vertex_model_inference.steps.sources import TEXT_BYTES, read_text_layer
+from vertex_model_inference.steps.spool import Spooled
+from vertex_model_inference.steps.texts import TEXTUAL, source_of_text
 from vertex_model_inference.storage.index import Copy, source_key
 
 __all__ = ["AssetsDone", "stage_shard"]
 
-_SUPPORTED = (MediaType.IMAGE, MediaType.TEXT)
 # Vertex's instance schema for image models (image_classification_1.0.0.yaml and image_object_detection_1.0.0.yaml).
 _AUTOML_IMAGES = frozenset(
     ("image/jpeg", "image/gif", "image/png", "image/webp", "image/bmp", "image/tiff", "image/vnd.microsoft.icon")
 )
 _ASSETS = "assets"
-_TEXT_BYTES = 10 << 20
 _AT_ONCE = 96
-"""Rows under way: more than the limiter's slots, so that none is ever free; bounds the assets held in memory."""
+"""Rows under way: more than the limiter's slots, so that none is ever free."""
+_SMALL_AT_ONCE, _LARGE_AT_ONCE = 64, 2
+"""Assets that are sent to storage at once: small ones whole, and large ones in parts, some in memory."""
+_FILES_AT_ONCE = 3
+"""Documents and sounds that are read whole at once: each may be as large as any asset."""
 T = TypeVar("T")
 
 
@@ -64,16 +75,18 @@ def stage_shard(context: Context, shard: int) -> AssetsDone:
 
 async def _stage(context: Context, shard: int) -> AssetsDone:
     rows = read_rows(context, shard)
-    limiter = Limiter(start=32, ceiling=64)
+    limiter = Limiter(start=32, ceiling=64, service="assets")
     settings = context.settings
     sources = {row.id: source_key(row.id, row.row_data) for row in rows if is_url(row.row_data)}
     known = context.index.find(sources.values())
+    room = Room(settings.data_dir.absolute() / "tmp")
     async with Fetcher(
         limiter,
         max_bytes=int(settings.max_asset_mb * 1_000_000),
+        room=room,
         allowed_hosts=settings.asset_hosts,
     ) as fetcher:
-        stager = _Stager(context, fetcher, limiter, known, sources)
+        stager = _Stager(context, fetcher, limiter, room, known, sources)
         results = await stager.all(rows)
     if stager.fresh:
         context.index.add(stager.fresh)
@@ -88,11 +101,22 @@ class _Stager:
     """Stages the rows of one shard."""
 
     def __init__(
-        self, context: Context, fetcher: Fetcher, limiter: Limiter, known: dict[str, Copy], sources: dict[str, str]
+        self,
+        context: Context,
+        fetcher: Fetcher,
+        limiter: Limiter,
+        room: Room,
+        known: dict[str, Copy],
+        sources: dict[str, str],
     ) -> None:
         self._context = context
         self._fetcher = fetcher
+        self._reader = Reader(context.buckets, fetcher, limiter)
         self._limiter = limiter
+        self._room = room
+        # Apart from the limiter's slots: who holds bytes must not wait for one who waits for room for bytes.
+        self._small, self._large = asyncio.Semaphore(_SMALL_AT_ONCE), asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._files = asyncio.Semaphore(_FILES_AT_ONCE)
         self._known = known
         self._sources = sources
         self._templates: dict[MediaType, Template] = {}
@@ -127,47 +151,106 @@ class _Stager:
             return failed(row.id, row.global_key, "assets", "asset_unexpected", message, retryable=True)
 
     async def _row(self, row: DataRow) -> Staged:
-        if row.media_type not in _SUPPORTED:
-            self._skip(row, "unsupported_media", f"{row.media_type.value} rows cannot be sent to this model.")
-        task = self._context.spec.option.task
-        if task is not None and not task.takes_text and row.media_type is not MediaType.IMAGE:
-            self._skip(row, "unsupported_media", f"The model takes images; the row is {row.media_type.value}.")
-        if task is not None and task.takes_text and row.media_type is not MediaType.TEXT:
-            self._skip(row, "unsupported_media", f"The model takes texts; the row is {row.media_type.value}.")
+        reason = unreadable(row.media_type, self._context.spec.option.task)
+        if reason is not None:
+            self._skip(row, "unsupported_media", reason)
         template = self._templates.get(row.media_type)
         if template is None:
             template = self._templates[row.media_type] = template_of(self._context.spec.option, row.media_type)
-        if row.media_type is MediaType.TEXT:
+        if row.media_type in TEXTUAL:
             return await self._text(row, template)
+        if row.media_type in FILES:
+            async with self._files:
+                return await self._file(row, template)
+        if row.media_type is MediaType.TILED_IMAGE:
+            return self._tiles(row, template)
         return await self._image(row, template)
 
     def _skip(self, row: DataRow, code: str, message: str) -> NoReturn:
         raise _Ended(skipped(row.id, row.global_key, "assets", code, message))
 
     async def _text(self, row: DataRow, template: Template) -> Staged:
-        if not is_url(row.row_data):
-            data = row.row_data.encode()
-        elif row.row_data.startswith("gs://"):
-            store, path = self._context.buckets.of(row.row_data)
-            head, size = await self._head(row, store.ahead(path, _TEXT_BYTES + 1))
-            if size > _TEXT_BYTES:
-                raise AssetError("The text is larger than 10 MB.", code="asset_too_large")
-            data = head
-        else:
-            data = (await self._fetcher.fetch(row.row_data)).data
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise AssetError(
-                f"The text is not UTF-8 (byte {error.start}).", code="asset_corrupt", hint="Re-encode the file."
-            ) from None
+        data = await self._reader.read(row.row_data, TEXT_BYTES) if is_url(row.row_data) else row.row_data.encode()
+        source = source_of_text(data, row.media_type, row.id)
+        text = source.text or ""
         if not text.strip():
             self._skip(row, "asset_empty", "The text is empty.")
+        mime = "text/plain"
+        if row.media_type is not MediaType.TEXT:
+            model = self._context.spec.option.model
+            if model is not None and model.automl:
+                data = text.encode()  # its models read plain text only
+            else:
+                mime = "text/html" if row.media_type is MediaType.HTML else "application/json"
         uri = None
         if template.needs_uri or template.needs_bytes:
-            uri = (await self._copy(row, data, "text/plain", None, None)).uri
-        inline = text if template.needs_text else None
-        return Staged(data_row_id=row.id, uri=uri, text=inline, mime_type="text/plain", size=len(data))
+            uri = (await self._copy(row, data, mime)).uri
+        return Staged(
+            data_row_id=row.id,
+            uri=uri,
+            text=text if template.needs_text else None,
+            mime_type=mime,
+            size=len(data),
+            text_length=len(text) if row.media_type is MediaType.TEXT else None,
+            messages=source.messages if template.needs_messages else (),
+        )
+
+    async def _file(self, row: DataRow, template: Template) -> Staged:
+        """A document or a sound, read whole: what is wrong with it is known before anything is spent."""
+        url = row.row_data
+        if not is_url(url):
+            raise AssetError(f"The row has no URL of its {row.media_type.value}.", code="asset_url")
+        known = self._known.get(self._sources[row.id])
+        most = int(self._context.settings.max_asset_mb * 1_000_000)
+        if known is not None:
+            data = await self._context.store.aget(known.path)
+        else:
+            data = await self._reader.read(url, most)
+        sizes: tuple[tuple[float, float], ...] = ()
+        if row.media_type is MediaType.DOCUMENT:
+            mime = "application/pdf"
+            sizes = await asyncio.to_thread(page_sizes, data, row.id)
+        else:
+            mime = audio_type(data[:16], row)
+        text = await self._words(row, sizes, data) if template.needs_text else None
+        staged = Staged(data_row_id=row.id, mime_type=mime, size=len(data))
+        if template.needs_uri or template.needs_bytes:
+            if known is not None:
+                self.reused += 1
+                staged = _staged(row, self._context.store.uri(known.path), known)
+            elif url.startswith("gs://") and await self._near(url):
+                staged = msgspec.structs.replace(staged, uri=url)
+            else:
+                staged = await self._copy(row, data, mime)
+        return msgspec.structs.replace(staged, text=text, page_sizes=sizes)
+
+    async def _words(self, row: DataRow, sizes: tuple[tuple[float, float], ...], data: bytes) -> str:
+        """The text of a document: of its text layer, in which entities can be found again, else of the file."""
+        if row.media_type is not MediaType.DOCUMENT:
+            self._skip(row, "unsupported_media", f"The model takes texts; the row is {row.media_type.value}.")
+        pages = await read_text_layer(self._reader, msgspec.structs.replace(row, page_sizes=sizes))
+        text = written(pages)[0] if pages else "\f".join(await asyncio.to_thread(page_texts, data, row.id))
+        if not text.strip():
+            self._skip(row, "asset_empty", "There is no text in the document, which may be a scan without text layer.")
+        return text
+
+    def _tiles(self, row: DataRow, template: Template) -> Staged:
+        if template.needs_uri or template.needs_bytes or template.needs_text:
+            self._skip(
+                row,
+                "unsupported_media",
+                "A tiled image is many pictures, none of which stands for all of it; "
+                "only a model whose instance template needs no more than {url} can be sent it.",
+            )
+        return Staged(data_row_id=row.id, mime_type=row.mime_type)
+
+    async def _near(self, url: str) -> bool:
+        """Whether the model's region can read the object's bucket."""
+        option = self._context.spec.option
+        if option.predictor is not Predictor.BATCH:
+            return True
+        region = option.model.location if option.model else self._context.settings.region
+        return await asyncio.to_thread(self._context.regions.readable, url.split("/", 3)[2], region)
 
     async def _image(self, row: DataRow, template: Template) -> Staged:
         url = row.row_data
@@ -184,25 +267,40 @@ class _Stager:
             self._accept(row, known.mime_type)
             self.reused += 1
             return _staged(row, self._context.store.uri(known.path), known)
-        if url.startswith("gs://"):
-            store, path = self._context.buckets.of(url)
-            data = await self._head(row, store.aget(path))
-        else:
-            data = (await self._fetcher.fetch(url)).data
-        header = image_header(data, whole=True, name=f"data row {row.id}")
-        self._accept(row, header.mime_type)
-        return await self._copy(row, data, header.mime_type, header.width, header.height)
+        with await (self._read(row) if url.startswith("gs://") else self._fetcher.fetch(url)) as asset:
+            source = asset.data if asset.in_memory else asset.file()
+            header = image_header(source, whole=True, name=f"data row {row.id}", claimed=asset.content_type)
+            self._accept(row, header.mime_type)
+            return await self._copy(row, asset, header.mime_type, header.width, header.height, header.orientation)
+
+    async def _read(self, row: DataRow) -> Spooled:
+        """The row's ``gs://`` object, from a bucket that the model's region cannot read."""
+        store, path = self._context.buckets.of(row.row_data)
+        async with self._limiter.slot():
+            size, chunks = await self._head(row, store.astream(path), slot=False)
+            self._check_size(size)
+            stay = await self._room.enter(size)
+            try:
+                async for chunk in chunks:
+                    await stay.add(chunk, size)
+                return stay.spool.done(on_close=stay.leave)
+            except BaseException:
+                stay.spool.drop()
+                stay.leave()
+                raise
 
     async def _in_place(self, row: DataRow) -> Staged | None:
         """The row's own ``gs://`` object, when the model's region can read it."""
-        option = self._context.spec.option
         store, path = self._context.buckets.of(row.row_data)
-        if option.predictor is Predictor.BATCH:
-            region = option.model.location if option.model else self._context.settings.region
-            bucket = row.row_data.split("/", 3)[2]
-            if not await asyncio.to_thread(self._context.regions.readable, bucket, region):
-                return None
+        if not await self._near(row.row_data):
+            return None
         head, size = await self._head(row, store.ahead(path, HEADER_BYTES))
+        self._check_size(size)
+        header = image_header(head, whole=size <= len(head), name=f"data row {row.id}")
+        self._accept(row, header.mime_type)
+        return _staged(row, row.row_data, Copy("", header.mime_type, size, *header[1:]))
+
+    def _check_size(self, size: int) -> None:
         limit = self._context.settings.max_asset_mb
         if size > limit * 1_000_000:
             raise AssetError(
@@ -210,9 +308,6 @@ class _Stager:
                 code="asset_too_large",
                 hint="Raise VMI_MAX_ASSET_MB if the model can take it.",
             )
-        header = image_header(head, whole=size <= len(head), name=f"data row {row.id}")
-        self._accept(row, header.mime_type)
-        return _staged(row, row.row_data, Copy("", header.mime_type, size, header.width, header.height))
 
     def _accept(self, row: DataRow, mime_type: str) -> None:
         model = self._context.spec.option.model
@@ -220,22 +315,38 @@ class _Stager:
             kinds = ", ".join(sorted(kind.removeprefix("image/") for kind in _AUTOML_IMAGES))
             self._skip(row, "unsupported_type", f"The picture is {mime_type}; the model takes {kinds}.")
 
-    async def _copy(self, row: DataRow, data: bytes, mime: str, width: int | None, height: int | None) -> Staged:
-        digest = hashlib.sha256(data).hexdigest()
-        path = f"{_ASSETS}/{digest[:2]}/{digest}.{extension(mime)}"
-        async with self._limiter.slot():
-            written = await self._context.store.aput_new(path, data)
+    async def _copy(
+        self,
+        row: DataRow,
+        asset: Spooled | bytes,
+        mime: str,
+        width: int | None = None,
+        height: int | None = None,
+        orientation: int | None = None,
+    ) -> Staged:
+        if isinstance(asset, bytes):
+            asset = Spooled.of(asset)
+        path = f"{_ASSETS}/{asset.digest[:2]}/{asset.digest}.{extension(mime)}"
+        store = self._context.store
+        if asset.in_memory:
+            async with self._small:
+                written = await store.aput_new(path, asset.data)
+        else:
+            async with self._large:
+                written = await store.aput_new_file(path, asset.file())
         if written:
             self.copied += 1
         else:
             self.reused += 1
-        copy = Copy(path, mime, len(data), width, height)
+        copy = Copy(path, mime, asset.size, width, height, orientation)
         if row.id in self._sources:
             self.fresh[self._sources[row.id]] = copy
-        return _staged(row, self._context.store.uri(path), copy)
+        return _staged(row, store.uri(path), copy)
 
-    async def _head(self, row: DataRow, reading: Awaitable[T]) -> T:
+    async def _head(self, row: DataRow, reading: Awaitable[T], *, slot: bool = True) -> T:
         try:
+            if not slot:  # the caller has one
+                return await reading
             async with self._limiter.slot():
                 return await reading
         except NotFoundError:
@@ -255,5 +366,11 @@ class _Stager:
 
 def _staged(row: DataRow, uri: str, copy: Copy) -> Staged:
     return Staged(
-        data_row_id=row.id, uri=uri, mime_type=copy.mime_type, width=copy.width, height=copy.height, size=copy.size
+        data_row_id=row.id,
+        uri=uri,
+        mime_type=copy.mime_type,
+        width=copy.width,
+        height=copy.height,
+        size=copy.size,
+        orientation=copy.orientation,
     )

@@ -142,7 +142,7 @@ def _words(outcome: Outcome) -> str:
 
 def _stop(rows: Sequence[Outcome], sent: int, cause: str, answers: Mapping[str, bytes]) -> Stop:
     shown = [_short(answers[each.data_row_id]) for each in rows if each.data_row_id in answers]
-    said = f" The model answered: {' | '.join(dict.fromkeys(shown[:_SHOWN]))}" if shown else ""
+    said = f" The model answered: {' | '.join(dict.fromkeys(shown[:_SHOWN]))}." if shown else ""
     brief = cause if len(cause) <= _ROW_CHARACTERS else f"{cause[:_ROW_CHARACTERS]}..."
     return Stop(
         "canary",

@@ -16,17 +16,24 @@ import msgspec
 from vertex_model_inference.decoders.base import Decoder
 from vertex_model_inference.decoders.registry import by_name, recognise
 from vertex_model_inference.errors import NotFoundError, VmiError
+from vertex_model_inference.findings import Finding
 from vertex_model_inference.labelbox import ndjson
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
+from vertex_model_inference.sources import Source
 from vertex_model_inference.spec import Answer, Decoded, Staged
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.match import Matcher
+from vertex_model_inference.steps.place import Placed, needs_placing, needs_source, place
+from vertex_model_inference.steps.sources import sources_of
+from vertex_model_inference.steps.turning import turned_back
 
 __all__ = ["DecodeDone", "decode_shard", "decoder_of"]
 
 _SAMPLES = 16
+_TOGETHER = 64
+"""Rows whose texts are held in memory at once, where places must be found in them."""
 _NOTHING = frozenset((b"[]", b"{}"))
 """Answers that are empty in every form."""
 _ONTOLOGY = msgspec.json.Decoder(Ontology)
@@ -73,14 +80,16 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
     telling = list(islice((raw for raw in raws if raw not in _NOTHING), _SAMPLES))
     if not telling:
         # Nothing was found in any row: no form is needed to know that, and none can be learnt.
-        decoded = [_nothing(row) for row, _ in _with_real_size(context, shard, answers)]
+        decoded = [_nothing(row) for row, _, _ in _with_real_size(context, shard, answers)]
     else:
         decoder = decoder_of(context, telling)
         ontology = _ONTOLOGY.decode(context.store.get(files.ontology))
         matcher = Matcher(ontology, context.spec.option.rules)
-        for row, answer in _with_real_size(context, shard, answers):
+        for row, placed in _found(context, shard, decoder, answers):
             try:
-                matched = matcher.match(decoder.decode(bytes(answer.prediction), row), row)
+                if isinstance(placed, VmiError):
+                    raise placed
+                matched = matcher.match(placed.findings, row)
                 made = ndjson.lines(matched.annotations, row, _uuids(context.spec.run_id, row.id))
             except VmiError as error:
                 step = "match" if error.error_code.startswith(("match", "unmapped", "ambiguous")) else "decode"
@@ -93,8 +102,8 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
                     data_row_id=row.id,
                     global_key=row.global_key,
                     annotations=len(made),
-                    dropped=matched.dropped,
-                    notes=matched.notes,
+                    dropped=_sum(matched.dropped, placed.dropped),
+                    notes=matched.notes + placed.notes,
                 )
             )
     write_structs(context, files.ended("decode", shard), ended)
@@ -120,8 +129,9 @@ class _uuids:  # noqa: N801  # reads as a function where it is used
         return ndjson.row_uuid(self._run_id, self._row_id, index)
 
 
-def _with_real_size(context: Context, shard: int, answers: list[Answer]) -> Iterator[tuple[DataRow, Answer]]:
-    """Rows with the size that the picture's header gave, where it was read: Labelbox's own may differ."""
+def _with_real_size(context: Context, shard: int, answers: list[Answer]) -> Iterator[tuple[DataRow, Answer, Staged]]:
+    """Rows with what was seen of the asset itself: the size that a picture's header gave (Labelbox's own may differ),
+    the length of a text, the sizes of a document's pages."""
     rows = {row.id: row for row in read_rows(context, shard)}
     staged = {item.data_row_id: item for item in read_structs(context, context.files.shard("staged", shard), Staged)}
     for answer in answers:
@@ -129,4 +139,52 @@ def _with_real_size(context: Context, shard: int, answers: list[Answer]) -> Iter
         real = staged[answer.data_row_id]
         if real.width and real.height:
             row = msgspec.structs.replace(row, width=real.width, height=real.height)
-        yield row, answer
+        elif real.text_length is not None or real.page_sizes:
+            row = msgspec.structs.replace(row, text_length=real.text_length, page_sizes=real.page_sizes)
+        yield row, answer, real
+
+
+def _found(
+    context: Context, shard: int, decoder: Decoder, answers: list[Answer]
+) -> Iterator[tuple[DataRow, Placed | VmiError]]:
+    """What the model found in each row, with its places; or why that cannot be told.
+
+    Rows go through in groups, so that the texts which places are looked for in are read together and soon forgotten.
+    """
+    turning = context.spec.option.exif == "applied"
+    left = _with_real_size(context, shard, answers)
+    while part := list(islice(left, _TOGETHER)):
+        found: dict[str, tuple[Finding, ...] | VmiError] = {}
+        wanting: list[DataRow] = []
+        for row, answer, staged in part:
+            try:
+                if turning and staged.orientation is not None:
+                    findings = turned_back(decoder, bytes(answer.prediction), row, staged.orientation)
+                else:
+                    findings = decoder.decode(bytes(answer.prediction), row)
+            except VmiError as error:
+                found[row.id] = error
+                continue
+            found[row.id] = findings
+            if needs_source(findings, row):
+                wanting.append(row)
+        sources = sources_of(context, wanting, {item.data_row_id: item for _, _, item in part}) if wanting else {}
+        for row, _, _ in part:
+            yield row, _placed(row, found[row.id], sources.get(row.id))
+
+
+def _placed(row: DataRow, found: tuple[Finding, ...] | VmiError, source: Source | VmiError | None) -> Placed | VmiError:
+    if isinstance(found, VmiError):
+        return found
+    if isinstance(source, VmiError):
+        return source
+    if not needs_placing(found, row):
+        return Placed(found, {}, ())
+    try:
+        return place(found, row, source)
+    except VmiError as error:
+        return error
+
+
+def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {label: one.get(label, 0) + other.get(label, 0) for label in one | other} if other else one

@@ -17,13 +17,16 @@ from vertex_model_inference.findings import (
     FoundMask,
     FoundPoint,
     FoundPolygon,
+    FoundQuote,
     FoundRelation,
+    FoundTokens,
     FoundTrack,
     FoundVideoMask,
 )
 from vertex_model_inference.steps.features import ToolFeature
 from vertex_model_inference.steps.shapes import About, LeftOut, box, entity, line, mask, point, polygon
 from vertex_model_inference.steps.videos import track, video_mask
+from vertex_model_inference.steps.words import quotation, words
 
 __all__ = ["KINDS", "KIND_OF", "About", "Kind", "LeftOut", "Make"]
 
@@ -60,6 +63,8 @@ KINDS = (
     Kind("line", FoundLine, ("line",), line),
     Kind("point", FoundPoint, ("point",), point),
     Kind("entity", FoundEntity, ("named-entity",), entity),
+    Kind("words", FoundTokens, ("named-entity",), words),
+    Kind("quotation", FoundQuote, ("named-entity",), quotation),
     Kind("track", FoundTrack, ("rectangle",), track),
     Kind("video mask", FoundVideoMask, ("raster-segmentation",), video_mask),
     Kind("relation", FoundRelation, ("edge",), None),

@@ -20,6 +20,7 @@ from vertex_model_inference.storage.store import Store
 __all__ = ["label_masks"]
 
 _AT_ONCE = 16
+_MASK_BYTES = 32 << 20
 
 
 class _Kept(msgspec.Struct, omit_defaults=True):
@@ -108,8 +109,8 @@ async def _fetch(linked: list[tuple[str, int, LinkedMask]], settings: Settings) 
         async def work() -> None:
             for row_id, index, each in left:
                 try:
-                    picture = (await fetcher.fetch(each.url)).data
-                    counts, width, height = mask_of_png(picture)
+                    with await fetcher.fetch(each.url, _MASK_BYTES) as picture:
+                        counts, width, height = mask_of_png(picture.data)
                     done.append(_Kept(row_id, index, counts.decode(), width, height))
                 except (AssetError, ValueError) as error:
                     done.append(_Kept(row_id, index, error=str(error)))

@@ -9,20 +9,20 @@ import msgspec
 from vertex_model_inference.annotations import Annotation, FreeText, Question
 from vertex_model_inference.errors import MatchError, SettingsError
 from vertex_model_inference.findings import Finding, FoundBox, FoundLabel, FoundObject, FoundRelation, FoundText
-from vertex_model_inference.geometry.boxes import kept_by_nms
 from vertex_model_inference.models import MatchRules
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.sources import Source
 from vertex_model_inference.steps.answers import CHECKLIST_THRESHOLD, Answering, is_below
+from vertex_model_inference.steps.doubles import doubles
 from vertex_model_inference.steps.features import QuestionFeature, ToolFeature
 from vertex_model_inference.steps.kinds import KIND_OF, About, LeftOut
-from vertex_model_inference.steps.limits import check_rules, over_limit, rank
+from vertex_model_inference.steps.limits import check_rules, over_limit
 from vertex_model_inference.steps.names import fold
 from vertex_model_inference.steps.relations import relate
 from vertex_model_inference.steps.resolve import Ambiguous, Resolver, settle
 from vertex_model_inference.steps.scopes import scoped
-from vertex_model_inference.steps.shapes import INVISIBLE, box
+from vertex_model_inference.steps.shapes import box
 from vertex_model_inference.steps.tally import Matched, Tally, answers_in, quoted, uses
 
 __all__ = ["CHECKLIST_THRESHOLD", "Matched", "Matcher"]
@@ -75,11 +75,11 @@ class Matcher:
         about = About(row, self._rules, tally.notes, source)
         spoken: dict[str | None, list[FoundLabel | FoundText]] = {}
         relations: list[FoundRelation] = []
-        doubles = self._doubles(findings) if self._rules.nms_iou is not None else ()
+        gone = doubles(findings, self._resolver, self._rules, row) if self._rules.nms_iou is not None else ()
         judged = self._rules.threshold is not None or bool(self._rules.thresholds)
         known = self._resolver.known(KIND_OF[FoundBox])
         for index, finding in enumerate(findings):
-            if type(finding) is FoundBox and not judged and not doubles and not finding.text and not finding.answers:
+            if type(finding) is FoundBox and not judged and not gone and not finding.text and not finding.answers:
                 # The short way of what _object does: most answers of most models are plain boxes.
                 tools = known.get(finding.label)
                 if type(tools) is tuple and len(tools) == 1 and finding.id is None:
@@ -94,7 +94,7 @@ class Matcher:
                 relations.append(finding)
             elif judged and is_below(finding.label, finding.confidence, self._rules):
                 tally.leave(finding)
-            elif index in doubles:
+            elif index in gone:
                 tally.outscored += 1
                 tally.lost += answers_in(finding)
             else:
@@ -177,23 +177,6 @@ class Matcher:
         for question, labels in answering.questions(claims):
             about = question if message_id is None else msgspec.structs.replace(question, message_id=message_id)
             tally.add(about, *labels)
-
-    def _doubles(self, findings: Sequence[Finding]) -> set[int]:
-        """Indices of the boxes that a better one takes away; only of boxes that would be used."""
-        places, boxes, scores, classes = [], [], [], []
-        least = max(INVISIBLE, self._rules.min_size_px)
-        for index, found in enumerate(findings):
-            if type(found) is not FoundBox or is_below(found.label, found.confidence, self._rules):
-                continue
-            tools = self._resolver.tool(KIND_OF[FoundBox], found.label)
-            if min(found.width, found.height) >= least and isinstance(tools, tuple):
-                places.append(index)
-                boxes.append((found.left, found.top, found.left + found.width, found.top + found.height))
-                scores.append(rank(found.confidence))
-                classes.append(" ".join(sorted(tool.feature_schema_id for tool in tools)))
-        limit = self._rules.nms_iou if self._rules.nms_iou is not None else 1.0
-        kept = kept_by_nms(boxes, scores, limit, None if self._rules.nms_agnostic else classes)
-        return set(places) - {places[index] for index in kept}
 
     def _limit(self, tally: Tally, first: int) -> None:
         """Take away what is beyond the maximum of a feature, of the annotations from ``first`` on."""

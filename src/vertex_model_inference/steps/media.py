@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import mimetypes
 import warnings
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 from PIL import Image, UnidentifiedImageError
@@ -19,6 +19,11 @@ __all__ = ["HEADER_BYTES", "ImageHeader", "extension", "image_header", "is_url",
 HEADER_BYTES = 64 << 10
 """Enough of a file's start for Pillow to find its size, except behind very large embedded metadata."""
 
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "ICO", "JPEG2000", "AVIF", "PPM", "MPO")
+"""What is looked for in bytes from outside: formats that models and browsers read, not all forty that Pillow knows."""
+_MIMES = {"MPO": "image/jpeg", "ICO": "image/vnd.microsoft.icon"}
+"""Where Pillow's own word would mislead: a phone's picture with a second one behind it is a JPEG to every reader."""
+
 _EXTENSIONS = {
     "image/jpeg": "jpg",
     "image/png": "png",
@@ -26,53 +31,86 @@ _EXTENSIONS = {
     "image/webp": "webp",
     "image/bmp": "bmp",
     "image/tiff": "tif",
-    "image/x-icon": "ico",
+    "image/vnd.microsoft.icon": "ico",
+    "image/jp2": "jp2",
+    "image/avif": "avif",
     "text/plain": "txt",
+    "text/html": "html",
+    "application/json": "json",
+    "application/pdf": "pdf",
+    "audio/mpeg": "mp3",
+    "audio/wav": "wav",
+    "audio/flac": "flac",
+    "audio/ogg": "ogg",
+    "audio/mp4": "m4a",
+    "audio/webm": "webm",
+    "audio/aac": "aac",
+}
+
+
+_ORIENTATION = 0x0112  # of EXIF
+_PRESUMED = {
+    "application/pdf": MediaType.DOCUMENT,
+    "application/json": MediaType.CONVERSATION,
+    "text/html": MediaType.HTML,
 }
 
 
 class ImageHeader(NamedTuple):
-    """Real type, and width and height in pixels as stored (before any EXIF rotation)."""
+    """Real type, width and height in pixels as stored, and how EXIF says to turn them: 2 to 8, None for not at all."""
 
     mime_type: str
     width: int
     height: int
+    orientation: int | None = None
 
 
-def image_header(start: bytes, *, whole: bool, name: str) -> ImageHeader:
-    """Read a picture's header.
+def image_header(source: bytes | IO[bytes], *, whole: bool, name: str, claimed: str | None = None) -> ImageHeader:
+    """Read a picture's header; nothing behind it is decoded.
 
     Args:
-        start: The file's first bytes, or all of them.
-        whole: Whether ``start`` is the whole file.
+        source: The file's first bytes, or all of them, or the file itself at its start.
+        whole: Whether ``source`` is the whole file.
         name: Of the row or asset, for messages.
+        claimed: What the asset's server calls it, for messages.
 
     Raises:
-        AssetError: ``asset_empty``, or ``asset_corrupt``: no picture format is recognised.
+        AssetError: ``asset_empty``; ``asset_corrupt``: no picture format is recognised; ``asset_too_large``: it claims
+            more pixels than a model takes.
     """
-    if not start:
+    if source == b"":
         raise AssetError(f"The asset of {name} is empty.", code="asset_empty")
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decompression-bomb warnings: nothing is decompressed here
-            with Image.open(io.BytesIO(start)) as image:
-                mime = Image.MIME.get(image.format or "", "application/octet-stream")
-                return ImageHeader(mime, image.width, image.height)
+            with Image.open(file, formats=_FORMATS) as image:
+                mime = _MIMES.get(image.format or "") or Image.MIME.get(image.format or "", "application/octet-stream")
+                return ImageHeader(mime, image.width, image.height, _orientation(image))
     except Image.DecompressionBombError:
         raise AssetError(
             f"The picture of {name} claims more pixels than any model takes.", code="asset_too_large"
         ) from None
     except Exception as error:  # noqa: BLE001  # Pillow raises whatever a broken header leads it to
         if not whole and not isinstance(error, UnidentifiedImageError):
+            size = f" first {len(source)} bytes" if isinstance(source, bytes) else " first bytes"
             raise AssetError(
-                f"The header of the picture of {name} does not fit into its first {len(start)} bytes.",
-                code="asset_corrupt",
+                f"The header of the picture of {name} does not fit into its{size}.", code="asset_corrupt"
             ) from None
+        is_called = f"; its server calls it {claimed[:60]}" if claimed and not claimed.startswith("image/") else ""
         raise AssetError(
-            f"The asset of {name} is not a picture that can be read.",
+            f"The asset of {name} is not a picture that can be read{is_called}.",
             code="asset_corrupt",
             hint="Open the data row in Labelbox: if it does not show there either, replace the file.",
         ) from None
+
+
+def _orientation(image: Image.Image) -> int | None:
+    try:
+        found = image.getexif().get(_ORIENTATION)
+    except Exception:  # noqa: BLE001  # broken metadata do not make a picture unreadable
+        return None
+    return found if isinstance(found, int) and 2 <= found <= 8 else None
 
 
 def extension(mime_type: str | None) -> str:
@@ -101,8 +139,11 @@ def presumed(row: DataRow, task: Task | None) -> DataRow:
     if not is_url(row.row_data):
         kind = MediaType.TEXT
     else:
-        guess = (mimetypes.guess_type(row.row_data.split("?", 1)[0])[0] or "").partition("/")[0]
-        if guess in ("video", "audio", "text"):
+        whole = mimetypes.guess_type(row.row_data.split("?", 1)[0])[0] or ""
+        guess = whole.partition("/")[0]
+        if whole in _PRESUMED:
+            kind = _PRESUMED[whole]
+        elif guess in ("video", "audio", "text"):
             kind = MediaType(guess)
         elif guess == "application":
             return row

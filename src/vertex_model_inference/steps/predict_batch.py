@@ -31,6 +31,7 @@ NO_JOB = BatchJob(name="", state="SUCCEEDED")
 """Stands for the job of a group that has no instance to predict."""
 
 _ENCODER = msgspec.json.Encoder()
+_PART_BYTES = 32 << 20
 
 
 class Collected(NamedTuple):
@@ -101,8 +102,7 @@ def write_instances(context: Context, group: int, shards: Sequence[int]) -> int:
             rows = {row.id: row for row in read_rows(context, shard)}
             staged = read_structs(context, context.files.shard("staged", shard), Staged)
             templates: dict[str, Template] = {}
-            for start in range(0, len(staged), 64):
-                part = staged[start : start + 64]
+            for part in _parts(staged):
                 for item, data in zip(part, _bytes_of(context, rows, part, templates), strict=True):
                     row = rows[item.data_row_id]
                     if not keyed:
@@ -114,6 +114,21 @@ def write_instances(context: Context, group: int, shards: Sequence[int]) -> int:
                         instance[KEY_FIELD] = row.id
                     out.write(orjson.dumps(instance))
         return out.count
+
+
+def _parts(staged: Sequence[Staged]) -> Iterator[list[Staged]]:
+    """Up to 64 at a time, fewer where their assets are large: those of a part are in memory together."""
+    part: list[Staged] = []
+    size = 0
+    for item in staged:
+        bytes_ = item.size or 0
+        if part and (len(part) >= 64 or size + bytes_ > _PART_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += bytes_
+    if part:
+        yield part
 
 
 def _bytes_of(
@@ -255,11 +270,11 @@ def _read_line(line: bytes, *, keyed: bool) -> tuple[str, _Said]:
         if name is None:
             instance = _INSTANCE.decode(read.instance)
             name = instance.vmi_key if keyed else instance.content
-    except msgspec.DecodeError as error:
+        if bytes(read.prediction) and bytes(read.prediction) != b"null":
+            return name or "", _Said("", prediction=msgspec.Raw(bytes(read.prediction)))
+        return name or "", _Said("", error=_message(read))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"An output line is not of Vertex's form: {error}") from None
-    if bytes(read.prediction) and bytes(read.prediction) != b"null":
-        return name or "", _Said("", prediction=msgspec.Raw(bytes(read.prediction)))
-    return name or "", _Said("", error=_message(read))
 
 
 def _message(line: _Line) -> str:

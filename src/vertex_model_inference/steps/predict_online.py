@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,8 +23,9 @@ from vertex_model_inference.spec import Answer, Staged
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.instances import Template, template_of
 from vertex_model_inference.steps.predict_batch import read_asset
-from vertex_model_inference.steps.pressure import Limiter
+from vertex_model_inference.steps.pressure import Budget, Limiter
 from vertex_model_inference.vertex.online import MAX_REQUEST_BYTES, Session
+from vertex_model_inference.waiting import FAULT, RATE_LIMIT, note
 
 __all__ = ["OnlineDone", "predict_shard"]
 
@@ -33,6 +34,8 @@ _TRIES_BROKEN = 4
 _TRIES_BROKEN_TOGETHER = 2
 """Of requests that the model broke on: several instances are soon parted, to find the one that it breaks on."""
 _USUAL_BATCH = 8
+_ASSET_BYTES = 64 << 20
+"""Of assets in memory at once, as they are; as base64 in a request they take up 4/3 of it again."""
 
 
 class OnlineDone(NamedTuple):
@@ -78,7 +81,7 @@ async def _predict(context: Context, shard: int) -> OnlineDone:
         for start in range(0, len(staged), batch):
             part = staged[start : start + batch]
             waiting.add(asyncio.create_task(worker.part([(rows[item.data_row_id], item) for item in part])))
-            if len(waiting) >= 64:  # bounds the assets held in memory
+            if len(waiting) >= 64:  # as many as the limiter's slots at the most
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
@@ -98,12 +101,36 @@ class _Worker:
         self._session = session
         self._results = results
         self._limiter = Limiter(start=8, ceiling=64)
+        self._budget = Budget(_ASSET_BYTES)
         self._templates: dict[str, Template] = {}
         online = context.spec.option.predictor is Predictor.ONLINE
         self._max_bytes = MAX_REQUEST_BYTES if online else 16 << 20
 
     async def part(self, items: Sequence[tuple[DataRow, Staged]]) -> None:
         """Build the instances of some rows and send them, in requests that fit."""
+        for some in self._bounded(items):
+            held = await self._budget.take(sum(staged.size or 0 for _, staged in some))
+            try:
+                await self._some(some)
+            finally:
+                self._budget.give(held)
+        self._context.tell("predict", len(items))
+
+    def _bounded(self, items: Sequence[tuple[DataRow, Staged]]) -> Iterator[list[tuple[DataRow, Staged]]]:
+        """The rows in lots whose assets come to one request's bytes, or to one asset."""
+        lot: list[tuple[DataRow, Staged]] = []
+        size = 0
+        for row, staged in items:
+            bytes_ = staged.size or 0
+            if lot and size + bytes_ > self._max_bytes:
+                yield lot
+                lot, size = [], 0
+            lot.append((row, staged))
+            size += bytes_
+        if lot:
+            yield lot
+
+    async def _some(self, items: Sequence[tuple[DataRow, Staged]]) -> None:
         ready: list[_Item] = []
         size = 0
         for row, staged in items:
@@ -117,13 +144,15 @@ class _Worker:
             size += item.size
         if ready:
             await self._send(ready)
-        self._context.tell("predict", len(items))
 
     async def _build(self, row: DataRow, staged: Staged) -> _Item | None:
         template = self._templates.get(row.media_type)
         if template is None:
             template = self._templates[row.media_type] = template_of(self._context.spec.option, row.media_type)
         data: bytes | None = None
+        if template.needs_bytes and (staged.size or 0) * 4 // 3 > self._max_bytes:
+            self._too_large(row, (staged.size or 0) * 4 // 3)
+            return None
         try:
             if template.needs_bytes:
                 data = await read_asset(self._context, staged)
@@ -133,11 +162,14 @@ class _Worker:
         instance = template.fill(row, staged, data)
         size = len(orjson.dumps(instance))
         if size > self._max_bytes:
-            limit = f"{self._max_bytes / 1e6:g} MB"
-            text = f"The row needs a request of {size / 1e6:.1f} MB; the endpoint takes {limit}."
-            self._fail(row, "request_too_large", text, retryable=False)
+            self._too_large(row, size)
             return None
         return _Item(row, instance, size)
+
+    def _too_large(self, row: DataRow, size: int) -> None:
+        limit = f"{self._max_bytes / 1e6:g} MB"
+        text = f"The row needs a request of {size / 1e6:.1f} MB; the endpoint takes {limit}."
+        self._fail(row, "request_too_large", text, retryable=False)
 
     async def _send(self, items: list[_Item]) -> None:
         reply = None
@@ -150,7 +182,9 @@ class _Worker:
                     self._take(item.row, prediction)
                 return
             if reply.pushed_back:
-                self._limiter.pushed_back()
+                self._limiter.pushed_back(reply.retry_after)
+            elif reply.transient:
+                self._limiter.faltered()
             if not reply.transient:
                 break
             tries = _TRIES
@@ -159,7 +193,9 @@ class _Worker:
             if attempt + 1 >= tries:
                 break
             wait = reply.retry_after if reply.retry_after is not None else 0.2 * 2**attempt
-            await asyncio.sleep(min(wait, 60.0) * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
+            wait = min(wait, 60.0) * random.uniform(1.0, 1.3)  # noqa: S311  # jitter, never sooner than asked
+            note("model", RATE_LIMIT if reply.pushed_back else FAULT, wait)
+            await asyncio.sleep(wait)
         assert reply is not None
         if len(items) > 1 and (not reply.transient or reply.broken):
             # One bad instance can spoil a request for all: look for it in halves.
@@ -174,7 +210,7 @@ class _Worker:
 
     def _take(self, row: DataRow, prediction: bytes) -> None:
         value: Any = None
-        with contextlib.suppress(msgspec.DecodeError):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             value = msgspec.json.decode(_REPORTED.decode(prediction).error)
         if value is None:
             self._results[row.id] = Answer(data_row_id=row.id, prediction=msgspec.Raw(prediction))

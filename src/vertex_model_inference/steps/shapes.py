@@ -22,7 +22,7 @@ from vertex_model_inference.sources import Source
 from vertex_model_inference.steps.features import ToolFeature
 from vertex_model_inference.steps.media import is_url
 
-__all__ = ["INVISIBLE", "About", "LeftOut", "box", "entity", "line", "mask", "point", "polygon"]
+__all__ = ["INVISIBLE", "About", "LeftOut", "box", "entity", "in_picture", "line", "mask", "point", "polygon"]
 
 INVISIBLE = 0.01
 """Pixels: a box narrower than this has no area once it is written down."""
@@ -98,21 +98,36 @@ def line(found: FoundLine, tool: ToolFeature, about: About) -> Sequence[Polyline
 
 def polygon(found: FoundPolygon, tool: ToolFeature, about: About) -> Sequence[Polygon | Mask] | LeftOut:
     """The outline cut at the picture's edge, or its pixels."""
-    row = about.row
-    ring = open_ring(found.points)
-    _check_points(found, ring, 3, row)
-    if row.width and row.height:
-        ring = clip(ring, row.width, row.height)
-    if area(ring) < _LEAST_AREA or _too_small(bounds(ring), about.rules):
+    _check_points(found, open_ring(found.points), 3, about.row)
+    ring = in_picture(found, about.row, about.rules)
+    if ring is None:
         return _SMALL
     if tool.kind == "polygon":
         return (Polygon(tool.name, tool.feature_schema_id, ring, found.confidence, by_id=tool.by_id),)
-    return _of_pixels(found, _drawn(found, ring, row), None, tool, about)
+    return _of_pixels(found, _drawn(found, ring, about.row), None, tool, about)
+
+
+def in_picture(found: FoundPolygon, row: DataRow, rules: MatchRules) -> Ring | None:
+    """What of an outline is used: cut at the picture's edge; None when that is too small, or no outline at all."""
+    ring = open_ring(found.points)
+    if len(ring) < 3 or not all(isfinite(x) and isfinite(y) for x, y in ring):
+        return None
+    if row.width and row.height:
+        ring = clip(ring, row.width, row.height)
+    return None if area(ring) < _LEAST_AREA or _too_small(bounds(ring), rules) else ring
 
 
 def mask(found: FoundMask, tool: ToolFeature, about: About) -> Sequence[Polygon | Mask] | LeftOut:
-    """The pixels, or the outlines of their parts."""
-    return _of_pixels(found, _decoded(found, about.row), found.counts, tool, about)
+    """The pixels, or the outlines of their parts; scaled to the picture's size where they are of its form."""
+    wide, high = _size(found, about.row)
+    drawn = _decoded(found, about.row)
+    if (found.width, found.height) == (wide, high):
+        return _of_pixels(found, drawn, found.counts, tool, about)
+    # A model that works on a smaller copy of the picture gives masks of that copy's size.
+    from vertex_model_inference.geometry.masks import scaled
+
+    about.notes[f"Masks of {found.width} x {found.height} pixels were scaled to the picture's {wide} x {high}."] = None
+    return _of_pixels(found, scaled(drawn, wide, high), None, tool, about)
 
 
 def _of_pixels(
@@ -140,6 +155,8 @@ def _length(found: FoundEntity, about: About) -> int | None:
     if source is not None and source.text is not None:
         return len(source.text)
     row = about.row
+    if row.text_length is not None:
+        return row.text_length
     return len(row.row_data) if row.media_type is MediaType.TEXT and not is_url(row.row_data) else None
 
 
@@ -159,14 +176,28 @@ def _drawn(found: FoundPolygon, ring: tuple[tuple[float, float], ...], row: Data
 
 
 def _decoded(found: FoundMask, row: DataRow) -> BitMask:
-    if row.width and row.height and (found.width, found.height) != (row.width, row.height):
-        raise _wrong(
-            found, row, f"is {found.width} x {found.height} pixels, but the picture is {row.width} x {row.height}"
-        )
     try:
         return decode(found.counts, found.width, found.height)
     except MalformedRunsError as error:
         raise _wrong(found, row, f"cannot be read: {error}") from error
+
+
+def _size(found: FoundMask, row: DataRow) -> tuple[int, int]:
+    """Width and height that a mask is to have: the picture's, its own where that is not known."""
+    wide, high = row.width, row.height
+    if not wide or not high or (found.width, found.height) == (wide, high):
+        return found.width, found.height
+    size = f"{found.width} x {found.height} pixels, but the picture is {wide} x {high}"
+    if not _same_form(found.width / wide, found.height / high, 1 / wide, 1 / high):
+        raise _wrong(found, row, f"is {size}, which is of another form")
+    if wide * high > MAX_PIXELS:
+        raise _wrong(found, row, f"is {size}, too large to scale it to")
+    return wide, high
+
+
+def _same_form(across: float, down: float, column: float, row: float) -> bool:
+    """Whether one factor scales both sides, each rounded to a whole pixel up or down."""
+    return max(across - column, down - row) <= min(across + column, down + row)
 
 
 def _box_of(drawn: BitMask) -> tuple[float, float, float, float] | None:

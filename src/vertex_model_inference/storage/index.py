@@ -17,13 +17,15 @@ __all__ = ["AssetIndex", "Copy", "source_key"]
 
 
 class Copy(NamedTuple):
-    """A copied asset: object path under the assets' root, type, size in bytes, width and height in pixels or None."""
+    """A copied asset: object path under the assets' root, type, size in bytes, width and height in pixels or None,
+    and a picture's EXIF orientation from 2 to 8, or None."""
 
     path: str
     mime_type: str
     size: int
     width: int | None
     height: int | None
+    orientation: int | None = None
 
 
 def source_key(data_row_id: str, url: str) -> str:
@@ -51,8 +53,8 @@ class AssetIndex:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.execute(
-            "CREATE TABLE IF NOT EXISTS copies (root TEXT, source TEXT, path TEXT, mime_type TEXT, size INTEGER,"
-            " width INTEGER, height INTEGER, PRIMARY KEY (root, source)) WITHOUT ROWID"
+            "CREATE TABLE IF NOT EXISTS copies_2 (root TEXT, source TEXT, path TEXT, mime_type TEXT, size INTEGER,"
+            " width INTEGER, height INTEGER, orientation INTEGER, PRIMARY KEY (root, source)) WITHOUT ROWID"
         )
 
     def find(self, sources: Iterable[str]) -> dict[str, Copy]:
@@ -64,7 +66,7 @@ class AssetIndex:
                 part = wanted[start : start + 500]
                 marks = ",".join("?" * len(part))
                 rows = self._db.execute(
-                    f"SELECT source, path, mime_type, size, width, height FROM copies"  # noqa: S608  # only marks
+                    f"SELECT source, path, mime_type, size, width, height, orientation FROM copies_2"  # noqa: S608  # only marks
                     f" WHERE root = ? AND source IN ({marks})",
                     (self._root, *part),
                 )
@@ -76,7 +78,7 @@ class AssetIndex:
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(
-                "INSERT OR REPLACE INTO copies VALUES (?,?,?,?,?,?,?)",
+                "INSERT OR REPLACE INTO copies_2 VALUES (?,?,?,?,?,?,?,?)",
                 [(self._root, source, *copy) for source, copy in copies.items()],
             )
             self._db.execute("COMMIT")

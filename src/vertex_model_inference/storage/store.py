@@ -7,11 +7,11 @@ finished file), so a file that exists is a step that is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import obstore
@@ -24,6 +24,9 @@ from vertex_model_inference.errors import NotFoundError, SettingsError, StorageE
 __all__ = ["Buckets", "Entry", "LineWriter", "Store", "TokenSource", "open_bucket", "open_store", "split_gs"]
 
 _CHUNK = 1 << 20
+_PART, _PARTS_AT_ONCE = 8 << 20, 2
+"""Bytes of a part of a multipart upload, and how many are sent at once. Cloud Storage refuses parts under 5 MiB but for
+the last (https://cloud.google.com/storage/docs/multipart-uploads)."""
 _FAILURES = (BaseError, OSError, ValueError)  # obstore gives missing and existing objects as OSErrors
 
 
@@ -150,7 +153,7 @@ class Store:
     def line_writer(self, path: str) -> Iterator[LineWriter]:
         """Write an object of any length line by line, with flat memory; it appears when the block ends well."""
         with self._explained("write", path):
-            writer = obstore.open_writer(self.objects, path, buffer_size=4 << 20)
+            writer = obstore.open_writer(self.objects, path, buffer_size=_PART)
             lines = LineWriter(writer)
             yield lines
             writer.close()
@@ -164,6 +167,42 @@ class Store:
         except _FAILURES as error:
             raise _explain(error, "write", self.uri(path)) from None
         return True
+
+    async def aput_new_file(self, path: str, file: IO[bytes]) -> bool:
+        """Write an object of any size from a file, in parts, unless one of that name exists; says whether it wrote.
+
+        Parts cannot be sent on condition: of two that write at the same moment the later stays, so this is for objects
+        whose name says what is in them. The object appears whole, with its last part.
+
+        Args:
+            path: Relative to the root.
+            file: At its start; read to its end.
+        """
+        if await asyncio.to_thread(self.exists, path):
+            return False
+        try:
+            await obstore.put_async(
+                self.objects, path, file, use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+            )
+        except _FAILURES as error:
+            raise _explain(error, "write", self.uri(path)) from None
+        return True
+
+    async def astream(self, path: str) -> tuple[int, AsyncIterator[bytes]]:
+        """An object's size in bytes, and its chunks of about a megabyte, which may raise as ``aget`` does."""
+        try:
+            result = await obstore.get_async(self.objects, path)
+        except _FAILURES as error:
+            raise _explain(error, "read", self.uri(path)) from None
+
+        async def chunks() -> AsyncIterator[bytes]:
+            try:
+                async for chunk in result.stream(min_chunk_size=_CHUNK):
+                    yield bytes(chunk)
+            except _FAILURES as error:
+                raise _explain(error, "read", self.uri(path)) from None
+
+        return int(result.meta["size"]), chunks()
 
     async def aput(self, path: str, data: bytes) -> None:
         """Write an object, replacing what was there."""

@@ -15,11 +15,15 @@ import orjson
 
 from vertex_model_inference.errors import VertexError
 from vertex_model_inference.models import ModelOption, Predictor
+from vertex_model_inference.waiting import seconds_of
 
 __all__ = ["MAX_REQUEST_BYTES", "Predictions", "Reply", "Session"]
 
 MAX_REQUEST_BYTES = 1_400_000
 """A shared public endpoint takes 1.5 MB a request; the rest is room for the envelope."""
+MAX_REPLY_BYTES = 64 << 20
+"""A larger answer is refused, and its instances are asked for in smaller requests."""
+MAX_MESSAGE_BYTES = 64 << 10
 
 
 class _Body(msgspec.Struct):
@@ -46,8 +50,8 @@ class Reply(NamedTuple):
 
     @property
     def pushed_back(self) -> bool:
-        """The service has too much to do."""
-        return self.status in (429, 503)
+        """The service says that it is asked too much: a rate limit, or out of capacity until a time that it names."""
+        return self.status == 429 or (self.status == 503 and self.retry_after is not None)
 
     @property
     def transient(self) -> bool:
@@ -120,21 +124,36 @@ class Session:
             headers["Authorization"] = f"Bearer {self._token()}"
         try:
             async with self._session.post(self._url, data=orjson.dumps(request), headers=headers) as response:
-                raw = await response.read()
                 if response.status != 200:
-                    wait = response.headers.get("Retry-After", "")
-                    seconds = float(wait) if wait.replace(".", "", 1).isdigit() else None
-                    return Reply(None, response.status, _message(raw), seconds)
+                    said = await response.content.read(MAX_MESSAGE_BYTES)
+                    return Reply(None, response.status, _message(said), seconds_of(response.headers.get("Retry-After")))
+                raw = await _whole(response)
+                if raw is None:
+                    return Reply(None, 422, f"the answer is larger than {MAX_REPLY_BYTES / 1e6:.0f} MB")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Reply(None, 0, f"no answer ({type(error).__name__})")
         try:
             predictions = _BODY.decode(raw).predictions
-        except msgspec.DecodeError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return Reply(None, 422, f"the answer is not {{'predictions': [...]}}: {error}")
         if len(predictions) != len(instances):
             text = f"{len(predictions)} predictions came back for {len(instances)} instances"
             return Reply(None, 422, text)
         return Reply([bytes(prediction) for prediction in predictions])
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body; None when it is larger than any answer may be."""
+    if (response.content_length or 0) > MAX_REPLY_BYTES:
+        return None
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > MAX_REPLY_BYTES:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _message(raw: bytes) -> str:

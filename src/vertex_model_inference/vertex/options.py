@@ -267,6 +267,7 @@ def _configured(option: ModelOption, section: ModelSection) -> ModelOption:
         machine_type=section.machine_type or option.machine_type,
         batch_size=section.batch_size,
         metrics=section.metrics,
+        exif=section.exif,
         delivery=section.delivery(),
         rules=MatchRules(
             threshold=section.threshold,

@@ -267,7 +267,7 @@ class _Handlers:
             SignatureError: Not signed with our secret.
         """
         declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._limit:
+        if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > self._limit):
             raise self._too_large()
         try:
             async with asyncio.timeout(_BODY_TIMEOUT_S):

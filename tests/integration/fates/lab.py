@@ -221,6 +221,8 @@ class Lab:
         )
         self.labelbox = httpx2.Client(base_url=config.labelbox_url, timeout=60, trust_env=False)
         self.vertex = httpx2.Client(base_url=config.vertex_url, timeout=60, trust_env=False)
+        self._global = aiplatform.initializer.global_config
+        self._before = dict(vars(self._global))
         aiplatform.init(
             project=PROJECT,
             location=LOCATION,
@@ -230,11 +232,12 @@ class Lab:
         )
 
     def close(self) -> None:
-        """Close the connections and forget the SDK's global state."""
+        """Close the connections; the SDK's global state is another lab's again, or nobody's."""
         self.labelbox.close()
         self.vertex.close()
         self.client._request_client._connection.close()
-        aiplatform.initializer.global_config._credentials = None
+        vars(self._global).clear()
+        vars(self._global).update(self._before)
 
     def upload(self, container: Container, name: str, **fields: Any) -> Any:
         """A custom model of Vertex's registry that is served by ``container``."""

@@ -166,7 +166,9 @@ def story(one_lab: Lab, assets: Assets, tmp_path_factory: pytest.TempPathFactory
             corrupt=[sent.index("corrupt-line")],
             unknown_keys=2,
         )
-        done = lab.perform(scene, "fates", tmp_path_factory.mktemp("fates"), TOML, VMI_MAX_ASSET_MB="0.05")
+        done = lab.perform(
+            scene, "fates", tmp_path_factory.mktemp("fates"), TOML, VMI_MAX_ASSET_MB="0.05", VMI_CANARY_ROWS="0"
+        )
         yield scene, done
         lab.calm()
 

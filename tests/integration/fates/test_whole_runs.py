@@ -17,7 +17,6 @@ from vertex_model_inference.sandbox.datasets.bucket import Bucket
 from vertex_model_inference.sandbox.datasets.material import ModelPlan
 from vertex_model_inference.sandbox.datasets.registry import upload_model
 from vertex_model_inference.sandbox.datasets.target import Target
-from vertex_model_inference.sandbox.launcher import running
 
 METADATA = "gs://google-cloud-aiplatform/schema/model/metadata/automl_image_classification_1.0.0.yaml"
 
@@ -208,31 +207,6 @@ def kept(lab: Lab, done: Done) -> list[dict[str, Any]]:
         return lines
     finally:
         client.close()
-
-
-def test_labelbox_takes_no_predictions_any_more(container: Container, tmp_path: Path) -> None:
-    """What the live service may do since 2025: every import into a model run is refused."""
-    (tmp_path / "run").mkdir()
-    with running(state=tmp_path / "sandbox", prediction_imports="deprecated") as config:
-        lab = Lab(config)
-        try:
-            container.answer = lambda instance: [] if "number 3" in instance["text"] else kindness(instance)
-            lab.upload(container, "polite")
-            scene = texts(lab)
-            done = lab.perform(scene, "polite", tmp_path / "run")
-            assert accounted(done, scene) == {"upload_refused": 9, "empty": 1}
-            assert done.finished.state == "FAILED"
-            glance = scene.glance()
-            assert glance["status"] == "FAILED"
-            for words in ("has been deprecated", "VMI_DESTINATION=files"):
-                assert words in glance["error_message"]
-            assert len(kept(lab, done)) == 9
-            (tmp_path / "again").mkdir()
-            again = lab.perform(scene, "polite", tmp_path / "again", VMI_DESTINATION="files")
-            assert accounted(again, scene) == {"predicted": 9, "empty": 1}
-            assert (again.finished.state, scene.glance()["status"]) == ("COMPLETE", "COMPLETE")
-        finally:
-            lab.close()
 
 
 def test_what_automl_cannot_read_is_skipped(lab: Lab, container: Container, assets: Assets, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from vertex_model_inference.errors import LabelboxError, NotFoundError, SettingsError, UploadRefusedError
 from vertex_model_inference.labelbox.client import LabelboxClient
 from vertex_model_inference.labelbox.exports import labels_of, parse_export_row
-from vertex_model_inference.labelbox.gateway import ExportChunk, Labelbox
+from vertex_model_inference.labelbox.gateway import ExportChunk, ImportPlace, Labelbox
 from vertex_model_inference.labelbox.lookup import ModelRunLookup
 from vertex_model_inference.rows import MediaType, Split
 from vertex_model_inference.sandbox.child import run_in_thread
@@ -38,6 +38,10 @@ class World(NamedTuple):
     ontology_id: str
     run_id: str
     run_name: str
+
+    @property
+    def place(self) -> ImportPlace:
+        return ImportPlace("model-run", self.run_id)
 
 
 def settings_for(url: str, folder: Path, key: str = KEY) -> Settings:
@@ -293,11 +297,11 @@ def test_predictions_arrive_and_each_line_has_its_status(client: LabelboxClient,
     good = [prediction(row_id) for row_id in ids[:3]]
     bad = prediction(ids[3], "ugly")
     name = f"import {uuid.uuid4()}"
-    assert client.find_import(world.run_id, name) is None
-    started = client.start_import(world.run_id, name, ndjson(*good, bad))
-    ended = client.wait_import(world.run_id, name, 30)
+    assert client.find_import(world.place, name) is None
+    started = client.start_import(world.place, name, ndjson(*good, bad))
+    ended = client.wait_import(world.place, name, 30)
     assert (started.id, ended.state, ended.ended) == (ended.id, "FINISHED", True)
-    assert client.find_import(world.run_id, name) == ended
+    assert client.find_import(world.place, name) == ended
     rows = {row.uuid: row for row in client.import_statuses(ended)}
     assert len(rows) == 4
     assert [rows[each["uuid"]].ok for each in [*good, bad]] == [True, True, True, False]
@@ -310,9 +314,9 @@ def test_predictions_arrive_and_each_line_has_its_status(client: LabelboxClient,
 def test_starting_again_joins(client: LabelboxClient, world: World) -> None:
     ids = row_ids(client, world)
     name = f"import {uuid.uuid4()}"
-    first = client.start_import(world.run_id, name, ndjson(prediction(ids[0])))
-    assert client.start_import(world.run_id, name, ndjson(prediction(ids[1]))).id == first.id
-    ended = client.wait_import(world.run_id, name, 30)
+    first = client.start_import(world.place, name, ndjson(prediction(ids[0])))
+    assert client.start_import(world.place, name, ndjson(prediction(ids[1]))).id == first.id
+    ended = client.wait_import(world.place, name, 30)
     assert [row.data_row_id for row in client.import_statuses(ended)] == [ids[0]]
 
 
@@ -322,9 +326,9 @@ def test_a_lost_answer_uploads_nothing_twice(client: LabelboxClient, world: Worl
     name = f"import {uuid.uuid4()}"
     fault(world, "createMEAPredictionImportByFilePyApi", **rule)
     sent = prediction(ids[0])
-    client.start_import(world.run_id, name, ndjson(sent))
+    client.start_import(world.place, name, ndjson(sent))
     assert fired(world) == 1
-    ended = client.wait_import(world.run_id, name, 30)
+    ended = client.wait_import(world.place, name, 30)
     assert [(row.uuid, row.ok) for row in client.import_statuses(ended)] == [(sent["uuid"], True)]
 
 
@@ -334,8 +338,8 @@ def test_statuses_come_once_each_in_spite_of_trouble(
 ) -> None:
     sent = [prediction(row_id) for row_id in row_ids(client, world)]
     name = f"import {uuid.uuid4()}"
-    client.start_import(world.run_id, name, ndjson(*sent))
-    ended = client.wait_import(world.run_id, name, 30)
+    client.start_import(world.place, name, ndjson(*sent))
+    ended = client.wait_import(world.place, name, 30)
     assert ended.status_url is not None
     fault(world, httpx2.URL(ended.status_url).path, method="GET", times=2, **rule)
     counted = Counter(row.uuid for row in client.import_statuses(ended))
@@ -345,7 +349,7 @@ def test_statuses_come_once_each_in_spite_of_trouble(
 
 def test_an_unknown_import_is_named(client: LabelboxClient, world: World) -> None:
     with pytest.raises(LabelboxError, match="no import nope") as caught:
-        client.wait_import(world.run_id, "nope", 1)
+        client.wait_import(world.place, "nope", 1)
     assert (caught.value.error_code, caught.value.retryable) == ("import_unknown", True)
 
 
@@ -353,11 +357,11 @@ def test_an_import_that_takes_too_long_can_be_waited_for_again(client: LabelboxC
     put_settings(world.url, import_seconds=2)
     try:
         name = f"import {uuid.uuid4()}"
-        client.start_import(world.run_id, name, ndjson(prediction(row_ids(client, world)[0])))
+        client.start_import(world.place, name, ndjson(prediction(row_ids(client, world)[0])))
         with pytest.raises(LabelboxError) as caught:
-            client.wait_import(world.run_id, name, 0.1)
+            client.wait_import(world.place, name, 0.1)
         assert (caught.value.error_code, caught.value.retryable) == ("import_timeout", True)
-        assert client.wait_import(world.run_id, name, 30).state == "FINISHED"
+        assert client.wait_import(world.place, name, 30).state == "FINISHED"
     finally:
         put_settings(world.url, import_seconds=0.3)
 
@@ -365,9 +369,25 @@ def test_an_import_that_takes_too_long_can_be_waited_for_again(client: LabelboxC
 @pytest.mark.parametrize("world", ["deprecated"], indirect=True)
 def test_the_deprecation_is_recognised_and_not_tried_again(client: LabelboxClient, world: World) -> None:
     with pytest.raises(UploadRefusedError, match="VMI_DESTINATION") as caught:
-        client.start_import(world.run_id, "i", ndjson(prediction("x")))
+        client.start_import(world.place, "i", ndjson(prediction("x")))
     assert not caught.value.retryable
     assert "deprecated" in caught.value.message
+    refusal = client.import_refusal()
+    assert refusal is not None
+    assert "has been deprecated" in refusal.message
+    assert "VMI_FALLBACK" in str(refusal)
+
+
+@pytest.mark.parametrize("rule", [None, {"status": 500, "times": 0}, {"status": 429, "times": 0}, {"reset": True}])
+def test_asking_for_a_refusal_has_no_effect(client: LabelboxClient, world: World, rule: dict[str, Any] | None) -> None:
+    imports = f"{world.url}/_sandbox/model_runs/{world.run_id}"
+    before = httpx2.get(imports).json()["imports"]
+    if rule is not None:
+        fault(world, "createMEAPredictionImportByUrlPyApi", **rule)
+    assert client.import_refusal() is None
+    if rule is not None:
+        assert fired(world) == 1  # asked once: another try would only take time
+    assert httpx2.get(imports).json()["imports"] == before
 
 
 def test_one_client_serves_many_threads(client: LabelboxClient, world: World) -> None:

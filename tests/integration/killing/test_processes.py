@@ -60,7 +60,11 @@ def test_who_waits_for_a_run_takes_it_over_when_its_process_dies(arena: Arena) -
 
 @pytest.mark.parametrize(
     ("server", "match"),
-    [("storage", "*/staged/00001.jsonl"), ("vertex", "batchPredictionJobs.get"), ("labelbox", "createMEA*")],
+    [
+        ("storage", "*/staged/00001.jsonl"),
+        ("vertex", "batchPredictionJobs.get"),
+        ("labelbox", "createMEAPredictionImportByFile*"),
+    ],
     ids=["assets", "job", "upload"],
 )
 def test_sigterm_hands_over(server: str, match: str, arena: Arena) -> None:

@@ -57,7 +57,7 @@ def test_the_served_model_beats_the_most_frequent_sentiment_on_rows_it_never_saw
     plan: ModelPlan, model: TextModel, rows: list[SeedRow]
 ) -> None:
     test = [row for row in rows if row.split is Split.TEST]
-    answers = predictor(model)([{"text": row.text} for row in test], None)
+    answers = predictor(model).usual([{"text": row.text} for row in test], None)
     right = [answer["displayNames"][0] == row.answer for answer, row in zip(answers, test, strict=True)]
     assert sum(right) / len(right) == pytest.approx(plan.measured["test_accuracy"], abs=2e-3)
     most_frequent = max(Counter(row.answer for row in test).values()) / len(test)
@@ -84,7 +84,7 @@ def test_numpy_gives_what_scikit_learn_gives(rows: list[SeedRow]) -> None:
 def test_a_bad_instance_fails_alone(model: TextModel) -> None:
     good = {"text": "A wonderful film, I loved it."}
     bad: list[object] = [{}, [], {"text": 5}, {"text": "  "}, {"content": "gs://nothing"}]
-    answers = predictor(model)([good, *bad, {"content": good["text"]}], None)
+    answers = predictor(model).usual([good, *bad, {"content": good["text"]}], None)
     assert answers[0] == answers[-1]
     assert answers[0]["displayNames"][0] == "positive"
     assert [answer["error"]["code"] for answer in answers[1:-1]] == [3] * len(bad)

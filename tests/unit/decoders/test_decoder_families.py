@@ -91,9 +91,9 @@ def test_masks(name: str, answer: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "answer"), MASKS)
-def test_a_mask_of_another_size_than_the_asset_is_refused(name: str, answer: Any) -> None:
-    with pytest.raises(DecodeError, match="4 x 2 pixels"):
-        decode(name, answer, WIDE, NAMES)
+def test_a_mask_of_another_size_than_the_asset_is_left_for_match_to_scale_or_refuse(name: str, answer: Any) -> None:
+    found = decode(name, answer, WIDE, NAMES)
+    assert [(one.width, one.height) for one in found if isinstance(one, FoundMask)] == [(4, 2), (4, 2)]
 
 
 def test_compressed_run_lengths_are_cocos() -> None:

@@ -39,7 +39,7 @@ def test_the_documented_decoder_runs_from_its_file(tmp_path: Path, monkeypatch: 
 
 
 def test_the_documented_mapping_reads_what_it_says() -> None:
-    (text,) = blocks("models.md", "toml")
+    (text,) = (block for block in blocks("models.md", "toml") if "Berries" in block)
     section = ModelSection(**tomllib.loads(text)["models"]["Berries"])
     assert section.mapping is not None
     answer = re.search(r"^It reads `(.*)`\.$", (ROOT / "docs/models.md").read_text(), re.MULTILINE)

@@ -20,6 +20,7 @@ from vertex_model_inference.annotations import (
     Answer,
     Box,
     Checklist,
+    DocumentEntity,
     FrameMask,
     FreeText,
     KeyFrame,
@@ -30,6 +31,7 @@ from vertex_model_inference.annotations import (
     Question,
     Radio,
     Relationship,
+    Selection,
     TextEntity,
     VideoBox,
     VideoMask,
@@ -95,6 +97,51 @@ PAIRS: list[tuple[Annotation, Any]] = [
                 answer=[sdk.ClassificationAnswer(name="a", confidence=0.5), sdk.ClassificationAnswer(name="b")]
             ),
         ),
+    ),
+]
+
+
+def _page_box(confidence: float | None) -> Any:
+    corners = {"start": sdk.Point(x=1, y=2), "end": sdk.Point(x=5, y=6)}
+    return _object("b", sdk.DocumentRectangle(**corners, page=3, unit=sdk.RectangleUnit.POINTS), confidence)
+
+
+def _of_message(annotation: Any) -> Any:
+    annotation.message_id = "m-1"
+    return annotation
+
+
+PAIRS += [
+    (Box("b", ID, 1, 2, 4, 4, 0.5, page=3), _page_box(0.5)),
+    (Box("b", ID, 1, 2, 4, 4, page=3), _page_box(None)),
+    (
+        DocumentEntity("ner", ID, (Selection(("t1", "t2"), "g", 1), Selection(("t3",), "h", 2)), 0.5, NESTED),
+        _object(
+            "ner",
+            sdk.DocumentEntity(
+                text_selections=[
+                    sdk.DocumentTextSelection(token_ids=["t1", "t2"], group_id="g", page=1),
+                    sdk.DocumentTextSelection(token_ids=["t3"], group_id="h", page=2),
+                ]
+            ),
+            classifications=_sdk_nested(),
+        ),
+    ),
+    (
+        TextEntity("ner", ID, 0, 8, 0.5, message_id="4"),
+        _object("ner", sdk.ConversationEntity(start=0, end=8, message_id="4")),
+    ),
+    (
+        Radio("q", ID, Answer("a", ID, 0.5), message_id="m-1"),
+        _of_message(_answered("q", sdk.Radio(answer=sdk.ClassificationAnswer(name="a", confidence=0.5)))),
+    ),
+    (
+        Checklist("q", ID, (Answer("a", ID, 0.5),), message_id="m-1"),
+        _of_message(_answered("q", sdk.Checklist(answer=[sdk.ClassificationAnswer(name="a", confidence=0.5)]))),
+    ),
+    (
+        FreeText("q", ID, "hé", 0.5, message_id="m-1"),
+        _of_message(_answered("q", sdk.Text(answer="hé", confidence=0.5))),
     ),
 ]
 

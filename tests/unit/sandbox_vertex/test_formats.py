@@ -74,6 +74,9 @@ def test_regions(bucket: str, region: str, allowed: bool) -> None:
     assert location_allows(bucket, region) is allowed
 
 
+PARAMETERS = {"confidenceThreshold": 0.3, "maxPredictions": 2.0}
+
+
 def test_detection_keeps_zero_coordinates_and_parallel_lists() -> None:
     prediction = {
         "ids": ["1", "2", "3"],
@@ -81,7 +84,7 @@ def test_detection_keeps_zero_coordinates_and_parallel_lists() -> None:
         "confidences": [0.2, 0.9, 0.5],
         "bboxes": [[0.1, 0.2, 0.3, 0.4], [0.0, 1.0, 0.0, 0.5], [0.5, 0.6, 0.0, 0.1]],
     }
-    assert trimmed(prediction, checked_parameters({"confidenceThreshold": 0.3, "maxPredictions": 2.0})) == {
+    assert trimmed(prediction, checked_parameters(PARAMETERS, "image_object_detection")) == {
         "ids": ["2", "3"],
         "displayNames": ["b", "c"],
         "confidences": [0.9, 0.5],
@@ -102,7 +105,24 @@ def test_detection_keeps_zero_coordinates_and_parallel_lists() -> None:
 )
 def test_bad_parameters(parameters: Any) -> None:
     with pytest.raises(ApiError):
-        checked_parameters(parameters)
+        checked_parameters(parameters, "image_classification")
+
+
+@pytest.mark.parametrize("kind", ["image_segmentation", "text_classification", "text_extraction", "text_sentiment"])
+def test_parameters_that_a_kind_does_not_take(kind: str) -> None:
+    with pytest.raises(ApiError, match="maxPredictions"):
+        checked_parameters({"maxPredictions": 3}, kind)
+    many = {"displayNames": ["a"] * 30, "confidences": [0.5] * 30}
+    assert trimmed(many, checked_parameters(None, kind)) == many
+
+
+def test_automl_text_instances() -> None:
+    good = {"content": "gs://b/o.txt", "mimeType": "text/plain"}
+    assert instance_error(good, "text_sentiment") is None
+    assert instance_error({**good, "key": "1"}, "text_extraction") is None
+    assert "'key'" in str(instance_error({**good, "key": "1"}, "text_sentiment"))
+    assert "text/plain" in str(instance_error({**good, "mimeType": "image/png"}, "text_extraction"))
+    assert "URI of a text" in str(instance_error({**good, "content": "inline"}, "text_extraction"))
 
 
 def test_automl_instances() -> None:

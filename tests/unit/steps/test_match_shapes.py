@@ -17,7 +17,7 @@ from vertex_model_inference.findings import (
     FoundMask,
     FoundPolygon,
 )
-from vertex_model_inference.geometry.runs import encode
+from vertex_model_inference.geometry.runs import decode, encode
 from vertex_model_inference.models import MatchRules
 from vertex_model_inference.ontology import Classification, Ontology, Option, Tool
 from vertex_model_inference.rows import DataRow
@@ -181,3 +181,53 @@ def test_the_best_of_too_many_are_kept_and_the_rest_counted() -> None:
 def test_rules_that_cannot_work_are_refused(rules: MatchRules, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         Matcher(ONTOLOGY, rules)
+
+
+def blob(label: str, top: int, score: float, width: int = 20, height: int = 10) -> FoundMask:
+    drawn = np.zeros((height, width), dtype=np.bool_)
+    drawn[top : top + 4, 2:8] = True
+    return FoundMask(label, encode(drawn), width, height, score)
+
+
+def ring(label: str, top: float, score: float) -> FoundPolygon:
+    return FoundPolygon(label, ((2, top), (8, top), (8, top + 4), (2, top + 4)), score)
+
+
+@pytest.mark.parametrize(("make", "one", "other"), [(blob, "leaf", "sky"), (ring, "leaf", "road")])
+def test_overlapping_outlines_and_masks_of_a_feature_and_of_any(make: Any, one: str, other: str) -> None:
+    found = [make(one, 0, 0.5), make(one, 1, 0.9), make(other, 1, 0.7), make(one, 5, 0.3)]
+    assert [each.confidence for each in match(found, nms_iou=0.4).annotations] == [0.9, 0.7, 0.3]
+    assert [each.confidence for each in match(found, nms_iou=0.4, nms_agnostic=True).annotations] == [0.9, 0.3]
+    assert len(match(found, nms_iou=0.7).annotations) == 4
+
+
+def test_only_findings_of_one_kind_take_each_other_away() -> None:
+    one_of_each: list[Finding] = [FoundBox("cat", 2, 1, 6, 4, 0.5), ring("leaf", 1, 0.6), blob("leaf", 1, 0.7)]
+    assert len(match(one_of_each, nms_iou=0.1, nms_agnostic=True).annotations) == 3
+
+
+def test_what_is_too_small_or_unreadable_takes_nothing_away() -> None:
+    broken = FoundMask("sky", b"\xff", 20, 10, 1.0)
+    with pytest.raises(MatchError, match="cannot be read"):
+        match([broken, blob("sky", 1, 0.5)], nms_iou=0.1)
+    tiny = mask("sky", np.s_[1:2, 2:3])
+    found = match([tiny, mask("sky", np.s_[1:3, 2:4])], nms_iou=0.1, min_size_px=2.0)
+    assert (len(found.annotations), found.dropped, found.outscored) == (1, {"sky": 1}, 0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(10, 5), (40, 20), (13, 7), (13, 6), (19, 10)])
+def test_a_mask_of_the_pictures_form_is_scaled_to_it(width: int, height: int) -> None:
+    drawn = np.zeros((height, width), dtype=np.bool_)
+    drawn[: height // 2] = True
+    found = match([FoundMask("sky", encode(drawn), width, height, 0.5)])
+    (made,) = found.annotations
+    assert isinstance(made, Mask)
+    assert (made.width, made.height) == (20, 10)
+    assert abs(decode(made.counts, 20, 10)[:, 0].sum() - 5) <= 1
+    assert found.notes == (f"Masks of {width} x {height} pixels were scaled to the picture's 20 x 10.",)
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 20), (10, 10), (30, 20), (64, 64)])
+def test_a_mask_of_another_form_is_refused(width: int, height: int) -> None:
+    with pytest.raises(MatchError, match="but the picture is 20 x 10, which is of another form"):
+        match([blob("sky", 1, 0.5, width, height)])

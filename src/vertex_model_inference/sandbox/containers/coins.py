@@ -6,9 +6,10 @@ coin's score is how round it is: the overlap (intersection over union) of its pi
 centre. What is hardly round, tiny, or most of the picture is no coin.
 
 Instances ``{"content": "gs://..." or base64, "mimeType"}`` or ``{"image": {"b64": ...}}``. Parameter
-``confidenceThreshold`` drops coins of a lower score. ``ANSWER_FORM`` chooses the family in whose form it answers, by
-default ``rle-masks``; the classes are ``coin`` for masks, ``coin box``, ``coin outline``, ``coin centre`` and ``coin
-top``. ``automl-classification`` answers which sizes of coins are in the picture: a multi-label model.
+``confidenceThreshold`` drops coins of a lower score. It answers COCO's run lengths; below the predict route are the
+other families in whose forms it answers (``FORMS``). The classes are ``coin`` for masks, ``coin box``, ``coin
+outline``, ``coin centre`` and ``coin top``. Families of classes answer which sizes of coins are in the picture: a
+multi-label model.
 """
 
 from __future__ import annotations
@@ -22,12 +23,11 @@ import numpy.typing as npt
 
 from vertex_model_inference.sandbox.containers.classes import ClassParameters
 from vertex_model_inference.sandbox.containers.forms.boxes import BOXES
-from vertex_model_inference.sandbox.containers.forms.choice import chosen
 from vertex_model_inference.sandbox.containers.forms.labels import LABELS
 from vertex_model_inference.sandbox.containers.forms.masks import MASKS, OUTLINES, PLACES
 from vertex_model_inference.sandbox.containers.forms.things import BitMask, Size, Thing, thing_of_mask
 from vertex_model_inference.sandbox.containers.images import image_of
-from vertex_model_inference.sandbox.containers.serve import Parameters, Predict, each, main
+from vertex_model_inference.sandbox.containers.serve import Forms, Parameters, Predict, each, main
 
 __all__ = ["BOX", "COIN", "FORMS", "OUTLINE", "SIZES", "coins_of", "load", "sizes_of"]
 
@@ -107,14 +107,7 @@ FORMS: dict[str, Form] = {
 }
 
 
-def load(_artifact_uri: str) -> Predict:
-    """Make the predict function; there is no artifact, nothing is trained.
-
-    Raises:
-        ValueError: There is no such form.
-    """
-    form = chosen(FORMS, "rle-masks")
-
+def _predict(form: Form) -> Predict:
     def predict(instances: list[Any], parameters: Parameters) -> list[Any]:
         threshold = ClassParameters.of(parameters).threshold
 
@@ -126,6 +119,11 @@ def load(_artifact_uri: str) -> Predict:
         return each(one, instances)
 
     return predict
+
+
+def load(_artifact_uri: str) -> Forms:
+    """Make the predict functions; there is no artifact, nothing is trained."""
+    return Forms(_predict(FORMS["rle-masks"]), {name: _predict(form) for name, form in FORMS.items()})
 
 
 if __name__ == "__main__":

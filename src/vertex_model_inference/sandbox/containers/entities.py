@@ -1,8 +1,8 @@
 """Named entities: ``python -m ...containers.entities``. spaCy's small English model, as its wheel brings it.
 
-Instances ``{"text": ...}`` or ``{"content": ...}``, the text or its gs:// URI. It answers as spaCy unless
-``ANSWER_FORM`` names another family of entities. spaCy's entity recogniser gives no scores; an entity's score here is
-the share of the beam search's parses, weighted by their probability, that contain that very entity.
+Instances ``{"text": ...}`` or ``{"content": ...}``, the text or its gs:// URI. It answers as spaCy; the other families
+of entities are below the predict route. spaCy's entity recogniser gives no scores; an entity's score here is the share
+of the beam search's parses, weighted by their probability, that contain that very entity.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from vertex_model_inference.sandbox.containers.classes import ClassParameters
-from vertex_model_inference.sandbox.containers.forms.choice import chosen
-from vertex_model_inference.sandbox.containers.forms.spans import SPANS, Span
-from vertex_model_inference.sandbox.containers.serve import Parameters, Predict, each, main
+from vertex_model_inference.sandbox.containers.forms.spans import SPANS, Form, Span
+from vertex_model_inference.sandbox.containers.serve import Forms, Parameters, Predict, each, main
 from vertex_model_inference.sandbox.containers.texts import text_of
 
 __all__ = ["CLASSES", "load", "pipeline", "spans_of"]
@@ -75,25 +74,23 @@ def spans_of(nlp: Any, texts: Sequence[str]) -> list[list[Span]]:
     return found
 
 
-def load(_artifact_uri: str) -> Predict:
-    """Load the model; the artifact is not used, as the model comes with its package.
-
-    Raises:
-        ValueError: There is no such form.
-    """
-    form = chosen(SPANS, "spacy-entities")
+def load(_artifact_uri: str) -> Forms:
+    """Load the model; the artifact is not used, as the model comes with its package."""
     nlp = pipeline()
 
-    def predict(instances: list[Any], parameters: Parameters) -> list[Any]:
-        threshold = ClassParameters.of(parameters).threshold
-        texts = each(text_of, instances)
-        readable = [place for place, text in enumerate(texts) if isinstance(text, str)]
-        answers: list[Any] = list(texts)
-        for place, spans in zip(readable, spans_of(nlp, [texts[place] for place in readable]), strict=True):
-            answers[place] = form(texts[place], [span for span in spans if span.score >= threshold])
-        return answers
+    def answering(form: Form) -> Predict:
+        def predict(instances: list[Any], parameters: Parameters) -> list[Any]:
+            threshold = ClassParameters.of(parameters).threshold
+            texts = each(text_of, instances)
+            readable = [place for place, text in enumerate(texts) if isinstance(text, str)]
+            answers: list[Any] = list(texts)
+            for place, spans in zip(readable, spans_of(nlp, [texts[place] for place in readable]), strict=True):
+                answers[place] = form(texts[place], [span for span in spans if span.score >= threshold])
+            return answers
 
-    return predict
+        return predict
+
+    return Forms(answering(SPANS["spacy-entities"]), {name: answering(form) for name, form in SPANS.items()})
 
 
 if __name__ == "__main__":

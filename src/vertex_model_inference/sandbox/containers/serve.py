@@ -5,8 +5,9 @@ its environment. It answers ``GET <health>`` with 200 once the model is loaded (
 ``{"instances": [...], "parameters": {...}}`` by ``{"predictions": [...]}`` of the same length and order.
 (https://docs.cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements)
 
-Ours differ from a real container in two ways, both on purpose: they bind 127.0.0.1 only, and they end when their stdin
-ends, so that none outlives the sandbox, whatever happens to it.
+Ours differ from a real container in three ways, all on purpose: they bind 127.0.0.1 only; they end when their stdin
+ends, so that none outlives the sandbox, whatever happens to it; and ``CONTAINER_SOCKET`` may name a bound socket that
+they inherit, so that nobody else can be on their port.
 
 A row that cannot be predicted becomes ``{"error": {"code", "message"}}`` in its place, with a google.rpc code, and
 never fails its neighbours.
@@ -18,10 +19,12 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -33,7 +36,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 __all__ = ["INTERNAL", "INVALID_ARGUMENT", "NOT_FOUND", "UNAVAILABLE", "InstanceError"]
-__all__ += ["Load", "Parameters", "Predict", "create_app", "each", "main"]
+__all__ += ["Forms", "Load", "Parameters", "Predict", "create_app", "each", "main"]
 
 # google.rpc.Code
 INVALID_ARGUMENT = 3
@@ -46,7 +49,22 @@ MAX_WAITING = 256  # requests that wait for a worker before more are refused wit
 
 Parameters = dict[str, Any] | None
 Predict = Callable[[list[Any], Parameters], list[Any]]
-Load = Callable[[str], Predict]
+
+
+@dataclass(frozen=True)
+class Forms:
+    """A model that can answer in the forms of several families.
+
+    Attributes:
+        usual: Its own, at the predict route.
+        others: Name -> predictions in that family's form, at ``<predict route>/<name>``.
+    """
+
+    usual: Predict
+    others: Mapping[str, Predict]
+
+
+Load = Callable[[str], Predict | Forms]
 
 _log = logging.getLogger(__name__)
 
@@ -89,15 +107,19 @@ class _Model:
 
     def __init__(self, workers: int) -> None:
         self.predict: Predict | None = None
+        self.others: Mapping[str, Predict] = {}
         self.executor = ThreadPoolExecutor(workers, thread_name_prefix="predict")
         self.waiting = 0
 
-    async def run(self, instances: list[Any], parameters: Parameters) -> list[Any]:
-        assert self.predict is not None
+    def load(self, load: Load, artifact_uri: str) -> None:
+        made = load(artifact_uri)
+        self.predict, self.others = (made.usual, made.others) if isinstance(made, Forms) else (made, {})
+
+    async def run(self, predict: Predict, instances: list[Any], parameters: Parameters) -> list[Any]:
         self.waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.executor, self.predict, instances, parameters)
+            return await loop.run_in_executor(self.executor, predict, instances, parameters)
         finally:
             self.waiting -= 1
 
@@ -154,7 +176,7 @@ def create_app(
 
     async def load_model() -> None:
         try:
-            model.predict = await asyncio.get_running_loop().run_in_executor(model.executor, load, artifact_uri)
+            await asyncio.get_running_loop().run_in_executor(model.executor, model.load, load, artifact_uri)
         except Exception as error:  # noqa: BLE001  # told by the health check and by every prediction
             failure.append(f"The model could not be loaded from {artifact_uri or '(nothing)'}: {error}")
             _log.error("%s", failure[0], exc_info=_log.isEnabledFor(logging.DEBUG))
@@ -180,7 +202,12 @@ def create_app(
                 raise _Refusal(503, failure[0] if failure else "The model is still being loaded.")
             if model.waiting >= MAX_WAITING:
                 raise _Refusal(503, f"{MAX_WAITING} requests are waiting already.")
-            predictions = await model.run(instances, parameters)
+            form = request.path_params.get("form")
+            function = model.predict if form is None else model.others.get(form)
+            if function is None:
+                known = ", ".join(sorted(model.others)) or "none"
+                raise _Refusal(404, f"This model does not answer as {form!r}; the forms there are: {known}.")
+            predictions = await model.run(function, instances, parameters)
             if len(predictions) != len(instances):
                 raise _Refusal(500, f"The model gave {len(predictions)} predictions for {len(instances)} instances.")
         except ClientDisconnect:
@@ -192,7 +219,11 @@ def create_app(
         return _json({"predictions": predictions})
 
     return Starlette(
-        routes=[Route(health_route, health, methods=["GET"]), Route(predict_route, predict, methods=["POST"])],
+        routes=[
+            Route(health_route, health, methods=["GET"]),
+            Route(predict_route, predict, methods=["POST"]),
+            Route(predict_route.rstrip("/") + "/{form}", predict, methods=["POST"]),
+        ],
         lifespan=lifespan,
     )
 
@@ -227,4 +258,5 @@ def main(load: Load, *, workers: int = 2) -> None:
         server.should_exit = True
 
     threading.Thread(target=watch, daemon=True).start()
-    server.run()
+    inherited = os.environ.get("CONTAINER_SOCKET")
+    server.run(sockets=[socket.socket(fileno=int(inherited))] if inherited else None)

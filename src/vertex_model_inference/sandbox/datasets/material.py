@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from vertex_model_inference.rows import MediaType, Split
-from vertex_model_inference.sandbox.containers.forms.choice import VARIABLE
 
 __all__ = ["AUTOML", "Families", "Line", "Material", "ModelPlan", "SeedRow"]
 __all__ += ["automl", "in_family", "in_seeding_order", "stratified_splits"]
@@ -62,7 +61,7 @@ class ModelPlan:
         metadata_schema_uri: Of AutoML models.
         instance_schema_uri: ``predictSchemata.instanceSchemaUri``; likewise ``prediction_schema_uri``.
         labels: The model's labels in the registry.
-        env: The container's environment variables.
+        predict_route: Of the container; other forms of its answers are below it.
         measured: What was measured on rows the model was not trained on, e.g. ``{"test_accuracy": 0.98}``.
     """
 
@@ -74,7 +73,7 @@ class ModelPlan:
     instance_schema_uri: str = ""
     prediction_schema_uri: str = ""
     labels: dict[str, str] = field(default_factory=dict)
-    env: dict[str, str] = field(default_factory=dict)
+    predict_route: str = "/predict"
     measured: dict[str, float] = field(default_factory=dict)
 
 
@@ -123,13 +122,12 @@ class Families(Protocol):
         ...
 
 
-def in_family(plan: ModelPlan, form: str, env: dict[str, str] | None = None) -> ModelPlan:
+def in_family(plan: ModelPlan, form: str) -> ModelPlan:
     """A plan's model, answering in another family's form; its name says so, as it is not that family's own model.
 
     Args:
         plan: The model.
-        form: What ``ANSWER_FORM`` of its container is to be.
-        env: More of the container's environment.
+        form: One that its container has below the predict route.
     """
     return replace(
         plan,
@@ -138,7 +136,7 @@ def in_family(plan: ModelPlan, form: str, env: dict[str, str] | None = None) -> 
         metadata_schema_uri="",
         instance_schema_uri="",
         prediction_schema_uri="",
-        env={**plan.env, VARIABLE: form, **(env or {})},
+        predict_route=f"{plan.predict_route}/{form}",
         measured={},
     )
 

@@ -13,7 +13,6 @@ from vertex_model_inference.sandbox.datasets.target import Target
 __all__ = ["upload_model"]
 
 HEALTH_ROUTE = "/health"
-PREDICT_ROUTE = "/predict"
 
 
 def _artifact(plan: ModelPlan, bucket: Bucket) -> str:
@@ -27,8 +26,7 @@ def _artifact(plan: ModelPlan, bucket: Bucket) -> str:
 
 def _same(model: Any, plan: ModelPlan, artifact_uri: str) -> bool:
     spec = model.container_spec
-    given = (spec.image_uri, model.artifact_uri, {variable.name: variable.value for variable in spec.env})
-    return given == (plan.image, artifact_uri, plan.env)
+    return (spec.image_uri, model.artifact_uri, spec.predict_route) == (plan.image, artifact_uri, plan.predict_route)
 
 
 def upload_model(plan: ModelPlan, target: Target, bucket: Bucket) -> tuple[str, str]:
@@ -69,9 +67,8 @@ def upload_model(plan: ModelPlan, target: Target, bucket: Bucket) -> tuple[str, 
             metadata_schema_uri=plan.metadata_schema_uri,
             container_spec=v1.ModelContainerSpec(
                 image_uri=plan.image,
-                predict_route=PREDICT_ROUTE,
+                predict_route=plan.predict_route,
                 health_route=HEALTH_ROUTE,
-                env=[v1.EnvVar(name=name, value=value) for name, value in plan.env.items()],
             ),
         )
         if plan.instance_schema_uri:

@@ -128,6 +128,10 @@ class Reviews:
 
     def model(self) -> ModelPlan:
         """Trained on the training split of all sentences, however many of them are seeded."""
+        return self._model
+
+    @cached_property
+    def _model(self) -> ModelPlan:
         keys, answers, texts = (list(column) for column in zip(*self._data, strict=True))
         by_key = stratified_splits(keys, answers)
         splits = [by_key[key] for key in keys]
@@ -148,10 +152,9 @@ class Reviews:
     def families(self) -> list[ModelPlan]:
         """As AutoML classification and sentiment (from 0, negative), Hugging Face's pipeline, and a bare number."""
         plan = self.model()
-        order = {"CLASS_ORDER": "negative,neutral,positive"}
         return [
             automl(in_family(plan, "automl-classification"), "text_classification", "classification"),
-            automl(in_family(plan, "automl-sentiment", env=order), "text_sentiment"),
+            automl(in_family(plan, "automl-sentiment"), "text_sentiment"),
             in_family(plan, "hf-classification"),
-            in_family(plan, "plain", env=order),
+            in_family(plan, "plain"),
         ]

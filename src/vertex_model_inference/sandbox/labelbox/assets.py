@@ -1,53 +1,112 @@
-"""What can be learnt of an asset by looking at it: kind, size, length."""
+"""What can be learnt of an asset by looking at it: kind, size, length, pages, messages.
+
+Pictures are measured as they are stored, whatever their EXIF orientation says: so does Labelbox
+(community.labelbox.com/t/how-to-rotate-image-assets-exif-metadata/611).
+"""
 
 from __future__ import annotations
 
 import io
 import mimetypes
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 from PIL import Image, UnidentifiedImageError
 
+from vertex_model_inference.sandbox.labelbox import layouts
 from vertex_model_inference.sandbox.labelbox.fetch import Fetcher, FetchError
 from vertex_model_inference.sandbox.labelbox.store import Row
 
-__all__ = ["look"]
+__all__ = ["Looked", "look"]
 
 _HEADER = 65_536  # bytes that hold the size of nearly every picture
 _TEXT_MOST = 16 * 1024 * 1024
+_PDF_MOST = 256 * 1024 * 1024  # docs: documents
+_JSON = msgspec.json.Encoder()
 
 
-def look(row: Row, fetcher: Fetcher) -> tuple[str, str | None, int | None, str]:
+class Looked(NamedTuple):
+    """What was learnt of a data row's asset.
+
+    Attributes:
+        media_type: ``IMAGE``, ``TEXT``, ...
+        attributes: Media attributes as JSON; None when the asset cannot be read, as while Labelbox processes it.
+        text_length: Characters of a text.
+        data_row_id: The row.
+        layout: What annotations can name in it, as JSON.
+    """
+
+    media_type: str
+    attributes: str | None
+    text_length: int | None
+    data_row_id: str
+    layout: str | None = None
+
+
+def look(row: Row, fetcher: Fetcher) -> Looked:
     """Look at one data row's asset.
 
     Args:
         row: ``id``, ``row_data``, ``is_object``, ``media_type``.
         fetcher: Reads it.
-
-    Returns:
-        Media type, media attributes as JSON (None when the asset cannot be read, as while Labelbox processes it),
-        length of a text in characters, data row id.
     """
     media_type: str = row["media_type"]
+    data: Any = orjson.loads(row["row_data"]) if row["is_object"] else row["row_data"]
+    if media_type == "PDF":
+        return _document(row["id"], data, fetcher)
     if row["is_object"]:
-        return media_type, orjson.dumps(_of_object(orjson.loads(row["row_data"]), media_type)).decode(), None, row["id"]
-    url: str = row["row_data"]
+        if media_type == "CONVERSATIONAL":
+            return _conversation(row["id"], data)
+        return Looked(media_type, '{"mime_type":"application/json"}', None, row["id"])
+    url: str = data
     kind = mimetypes.guess_type(url.split("?", 1)[0])[0]
     try:
         if media_type in ("IMAGE", "UNKNOWN"):
             facts = _picture(url, fetcher)
             if facts is not None:
-                return "IMAGE", orjson.dumps(facts).decode(), None, row["id"]
+                return Looked("IMAGE", orjson.dumps(facts).decode(), None, row["id"])
             if media_type == "IMAGE":
-                return media_type, None, None, row["id"]
+                return Looked(media_type, None, None, row["id"])
         if media_type == "TEXT":
             text = fetcher.read(url, _TEXT_MOST).decode("utf-8", "replace")
-            return media_type, orjson.dumps({"mime_type": kind or "text/plain"}).decode(), len(text), row["id"]
+            return Looked(media_type, _mime(kind or "text/plain"), len(text), row["id"])
+        if media_type == "CONVERSATIONAL":
+            return _conversation(row["id"], orjson.loads(fetcher.read(url, _TEXT_MOST)))
         fetcher.read(url, 16)  # is it there at all?
+    except (FetchError, orjson.JSONDecodeError):
+        return Looked(media_type, None, None, row["id"])
+    if media_type == "HTML":
+        kind = "text/html"
+    return Looked(media_type, _mime(kind or "application/octet-stream"), None, row["id"])
+
+
+def _mime(kind: str) -> str:
+    return orjson.dumps({"mime_type": kind}).decode()
+
+
+def _document(row_id: str, data: Any, fetcher: Fetcher) -> Looked:
+    """A PDF, given by its URL or as ``{"pdf_url", "text_layer_url"}``."""
+    url, layer = data, None
+    if isinstance(data, dict):
+        url = data.get("pdf_url") or data.get("pdfUrl")
+        layer = data.get("text_layer_url") or data.get("textLayerUrl")
+    attributes = _mime("application/pdf")
+    if not isinstance(url, str):
+        return Looked("PDF", attributes, None, row_id)
+    try:
+        pdf = fetcher.read(url, _PDF_MOST)
+        tokens = fetcher.read(layer, _TEXT_MOST) if isinstance(layer, str) else None
     except FetchError:
-        return media_type, None, None, row["id"]
-    return media_type, orjson.dumps({"mime_type": kind or "application/octet-stream"}).decode(), None, row["id"]
+        # As before this was read: the row is what its client said, and nothing in it can be checked.
+        return Looked("PDF", attributes if isinstance(data, dict) else None, None, row_id)
+    layout = layouts.of_document(pdf, tokens)
+    return Looked("PDF", attributes, None, row_id, None if layout is None else _JSON.encode(layout).decode())
+
+
+def _conversation(row_id: str, data: Any) -> Looked:
+    layout, attributes = layouts.of_conversation(data)
+    return Looked("CONVERSATIONAL", orjson.dumps(attributes).decode(), None, row_id, _JSON.encode(layout).decode())
 
 
 def _picture(url: str, fetcher: Fetcher) -> dict[str, Any] | None:
@@ -62,17 +121,3 @@ def _picture(url: str, fetcher: Fetcher) -> dict[str, Any] | None:
             if most is None or len(content) < most:
                 return None
     return None
-
-
-def _of_object(data: dict[str, Any], media_type: str) -> dict[str, Any]:
-    if media_type == "PDF":
-        return {"mime_type": "application/pdf"}
-    if media_type == "CONVERSATIONAL":
-        messages = data.get("messages")
-        count = len(messages) if isinstance(messages, list | dict) else 0
-        return {
-            "asset_type": "conversational",
-            "mime_type": "application/vnd.labelbox.conversational",
-            "message_count": count,
-        }
-    return {"mime_type": "application/json"}

@@ -1,10 +1,10 @@
-"""The sandbox's own API under ``/_sandbox``: settings, model runs at a glance, and the Train Model button."""
+"""The sandbox's own API under ``/_sandbox``: settings, model runs at a glance, projects, and the Train Model button."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -27,6 +27,8 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "rate_limit_per_minute": lambda v: v is None or (type(v) is int and v > 0),
     "import_seconds": lambda v: v is None or (type(v) in (int, float) and 0 <= v <= 3600),
     "export_lines_per_file": lambda v: v is None or (type(v) is int and v > 0),
+    "export_backwards": lambda v: v is None or type(v) is bool,
+    "import_fails_after": lambda v: v is None or (type(v) is int and v >= 0),
 }
 
 
@@ -87,19 +89,63 @@ def model_run(store: Store, row: Row) -> dict[str, Any]:
         "created_at": wire_time(row["created_at"]),
         **{_snake(name): value for name, value in wire.pipeline(row).items()},
         "counts": store.runs.counts(row["id"]),
-        "imports": [
-            {
-                "id": item["id"],
-                "name": item["name"],
-                "state": item["state"],
-                "progress": item["progress"],
-                "succeeded": item["succeeded"],
-                "failed": item["failed"],
-                "error": item["error"],
-                "status_file_url": store.files.url_of(item["status_file"]) if item["status_file"] else None,
-            }
-            for item in imports
+        "imports": [_import(store, item) for item in imports],
+    }
+
+
+def project(store: Store, row: Row) -> dict[str, Any]:
+    """A project at a glance: its ontology, batches, imports and counts of pre-labels."""
+    fields = orjson.loads(row["fields"])
+    counts = store.runs.counts(row["id"])  # annotations are counted by their owner, which a project can be too
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "ontology_id": row["ontology_id"],
+        "pre_labels_shown": bool(fields.get("showingPredictionsToLabelers")),
+        "counts": {
+            "data_rows": row["row_count"],
+            "labels": store.projects.label_count(row["id"]),
+            "pre_labels": counts["predictions"],
+            "pre_labelled_data_rows": counts["predicted_data_rows"],
+        },
+        "batches": [
+            {"id": each["id"], "name": each["name"], "size": each["size"]}
+            for each in store.projects.batches(row["id"], None, 0, 1_000)
         ],
+        "imports": [_import(store, item) for item in store.imports.of(row["id"], ["mal", "mea-to-mal"])],
+    }
+
+
+def _import(store: Store, item: Row) -> dict[str, Any]:
+    return {
+        "id": item["id"],
+        "name": item["name"],
+        "state": item["state"],
+        "progress": item["progress"],
+        "succeeded": item["succeeded"],
+        "failed": item["failed"],
+        "error": item["error"],
+        "status_file_url": store.files.url_of(item["status_file"]) if item["status_file"] else None,
+    }
+
+
+def _project(store: Store, project_id: str) -> Row:
+    row = store.projects.get(project_id)
+    if row is None:
+        raise ControlError(404, f"There is no project {project_id}.")
+    return row
+
+
+def _pre_labels(store: Store, project_id: str, query: Mapping[str, str]) -> dict[str, Any]:
+    skip, first = (query.get(name, usual) for name, usual in (("skip", "0"), ("first", "100")))
+    if not (skip.isdigit() and first.isdigit()):
+        raise ControlError(400, "skip and first must be whole numbers.")
+    rows = store.projects.pre_labels(_project(store, project_id)["id"], int(skip), min(int(first), 10_000))
+    names = ("data_row_id", "global_key", "uuid")
+    return {
+        "pre_labels": [
+            {**{name: row[name] for name in names}, "annotation": orjson.loads(row["annotation"])} for row in rows
+        ]
     }
 
 
@@ -232,6 +278,17 @@ def routes(server: Server) -> list[Route]:
     async def run(request: Request) -> Any:
         return await server.in_thread(lambda: model_run(store, _run(store, request.path_params["run_id"])))
 
+    async def projects(_: Request) -> Any:
+        return {
+            "projects": await server.in_thread(lambda: [project(store, row) for row in store.projects.page(0, 1_000)])
+        }
+
+    async def one_project(request: Request) -> Any:
+        return await server.in_thread(lambda: project(store, _project(store, request.path_params["project_id"])))
+
+    async def pre_labels(request: Request) -> Any:
+        return await server.in_thread(_pre_labels, store, request.path_params["project_id"], dict(request.query_params))
+
     async def train(request: Request) -> Any:
         row = await server.in_thread(_run, store, request.path_params["run_id"])
         given = orjson.loads(await request.body())
@@ -250,6 +307,9 @@ def routes(server: Server) -> list[Route]:
         _route("webhook", ["GET", "PUT"], hook),
         _route("model_runs", ["GET"], runs),
         _route("model_runs/{run_id}", ["GET"], run),
+        _route("projects", ["GET"], projects),
+        _route("projects/{project_id}", ["GET"], one_project),
+        _route("projects/{project_id}/pre_labels", ["GET"], pre_labels),
         _route("model_runs/{run_id}/train", ["POST"], train),
         _route("train_options", ["GET"], options),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vertex_model_inference.sandbox.labelbox.ids import new_id
+from vertex_model_inference.sandbox.labelbox.layouts import Layout
 from vertex_model_inference.sandbox.labelbox.validation import Asset, Feature, FeatureIndex, Kind, Option
 from vertex_model_inference.sandbox.labelbox.validation.answers import find_feature, find_option, is_framed
 
@@ -96,7 +97,7 @@ def annotation_of(
     if scored:
         _score(head, row)
     head["classifications"] = _questions(row, feature.questions, scored=scored)
-    head.update(_value(row, kind, feature, mask_url))
+    head.update(_value(row, kind, feature, mask_url, asset.layout))
     return head
 
 
@@ -114,13 +115,17 @@ def _annotation_kind(kind: Kind, row: dict[str, Any], feature: Feature, asset: A
     return _KINDS.get(kind, "VideoSegmentationMask")
 
 
-def _value(row: dict[str, Any], kind: Kind, feature: Feature, mask_url: str) -> dict[str, Any]:
+def _value(row: dict[str, Any], kind: Kind, feature: Feature, mask_url: str, layout: Layout | None) -> dict[str, Any]:
     value = row[kind.value]
     if kind is Kind.BOX:
         box = {name: float(value[name]) for name in ("top", "left", "height", "width")}
         if row.get("page") is None:
             return {"bounding_box": box}
-        return {"page_number": row["page"], "bounding_box": {**box, "unit": str(row["unit"]).lower()}}
+        page = {"page_number": row["page"], "bounding_box": {**box, "unit": str(row["unit"]).lower()}}
+        if layout is None or row["page"] > len(layout.pages):
+            return page
+        width, height = layout.pages[row["page"] - 1]
+        return {**page, "page_dimensions": {"height": height, "width": width, "unit": "points"}}
     if kind is Kind.POLYGON:
         points = [_point(point) for point in value]
         return {"polygon": points if points[0] == points[-1] else [*points, points[0]]}
@@ -135,11 +140,16 @@ def _value(row: dict[str, Any], kind: Kind, feature: Feature, mask_url: str) -> 
             return {"conversational_location": {"message_id": row["messageId"], "location": value}}
         return {"location": {"start": value["start"], "end": value["end"]}}
     if kind is Kind.DOCUMENT_ENTITY:
-        groups = [{"id": s["groupId"], "page_number": s["page"], "tokens": s["tokenIds"]} for s in value]
-        return {"location": {"groups": groups}}
+        return {"location": {"groups": [_group(selection, layout) for selection in value]}}
     if kind is Kind.MESSAGES:
         return _messages(value["data"], feature)
     return {kind.value: value}
+
+
+def _group(selection: dict[str, Any], layout: Layout | None) -> dict[str, Any]:
+    group = {"id": selection["groupId"], "page_number": selection["page"], "tokens": selection["tokenIds"]}
+    words = {} if layout is None else layout.tokens.get(selection["page"], {}).get(selection["groupId"], {})
+    return {**group, "text": " ".join(words[token] for token in selection["tokenIds"])} if words else group
 
 
 def _messages(data: dict[str, Any], feature: Feature) -> dict[str, Any]:

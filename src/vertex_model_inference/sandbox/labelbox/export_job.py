@@ -56,18 +56,21 @@ class _Files:
 
 
 def run(store: Store, task_id: str, payload: dict[str, Any], stopping: threading.Event) -> None:
-    """Write the export of a model run and finish the task.
+    """Write the export of a model run or project and finish the task.
 
     Args:
         store: What the server keeps.
         task_id: The task.
-        payload: ``modelRunId`` and ``params`` as the SDK sent them.
+        payload: ``modelRunId``, or ``projectId`` and ``dataRowIds`` (None: all), and ``params`` as the SDK sent them.
         stopping: Set when the server ends.
 
     Raises:
         InterruptedError: The server is stopping.
     """
     store.tasks.clear_chunks(task_id)
+    if "projectId" in payload:
+        _project(store, task_id, payload, stopping)
+        return
     run_id: str = payload["modelRunId"]
     run_row = store.runs.get(run_id)
     model = None if run_row is None else store.runs.model(run_row["model_id"])
@@ -76,9 +79,9 @@ def run(store: Store, task_id: str, payload: dict[str, Any], stopping: threading
         return
     params: dict[str, Any] = payload.get("params") or {}
     datasets: dict[str, str] = {}
-    most_lines = store.setting("settings", {}).get("export_lines_per_file") or _LINES
-    files = _Files(store, task_id, most_lines)
-    for page in store.runs.iterate(run_id, _PAGE):
+    settings = store.setting("settings", {})
+    files = _Files(store, task_id, settings.get("export_lines_per_file") or _LINES)
+    for page in store.runs.iterate(run_id, _PAGE, backwards=bool(settings.get("export_backwards"))):
         if stopping.is_set():
             raise InterruptedError
         ids = [row["id"] for row in page]
@@ -104,6 +107,28 @@ def run(store: Store, task_id: str, payload: dict[str, Any], stopping: threading
                 entry["data_split"] = row["split"].lower()
             line = _data_row(store, row, params, datasets)
             line["experiments"] = {model["id"]: {"name": model["name"], "runs": {run_id: entry}}}
+            files.add(orjson.dumps(line))
+    files.flush()
+    store.tasks.finish(task_id)
+
+
+def _project(store: Store, task_id: str, payload: dict[str, Any], stopping: threading.Event) -> None:
+    """The data rows of a project's batches with the labels they have there; pre-labels are no part of an export."""
+    project = store.projects.get(payload["projectId"])
+    if project is None:
+        store.tasks.fail(task_id, f"Project {payload['projectId']} does not exist any more.")
+        return
+    datasets: dict[str, str] = {}
+    files = _Files(store, task_id, store.setting("settings", {}).get("export_lines_per_file") or _LINES)
+    for page in store.projects.iterate(project["id"], payload["dataRowIds"], _PAGE):
+        if stopping.is_set():
+            raise InterruptedError
+        labels: dict[str, list[Any]] = {}
+        for label in store.projects.labels_of(project["id"], [row["id"] for row in page]):
+            labels.setdefault(label["data_row_id"], []).append(_label(label["id"], label["kind"], label["annotations"]))
+        for row in page:
+            line = _data_row(store, row, payload["params"], datasets)
+            line["projects"] = {project["id"]: {"name": project["name"], "labels": labels.get(row["id"], [])}}
             files.add(orjson.dumps(line))
     files.flush()
     store.tasks.finish(task_id)

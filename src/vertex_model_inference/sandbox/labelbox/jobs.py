@@ -138,12 +138,12 @@ class Jobs:
                 self._looked.wait(min(left, 1.0))
         return done()
 
-    def _look(self, row: Row) -> tuple[str, str | None, int | None, str]:
+    def _look(self, row: Row) -> assets.Looked:
         try:
             return assets.look(row, self._fetcher)
         except Exception:  # noqa: BLE001  # one strange asset must not keep all others from being looked at
             traceback.print_exc(file=sys.stderr)
-            return row["media_type"], None, None, row["id"]
+            return assets.Looked(row["media_type"], None, None, row["id"])
 
     def _look_all(self) -> None:
         while not self._stopping.is_set():

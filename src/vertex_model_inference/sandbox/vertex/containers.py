@@ -182,11 +182,13 @@ class Containers:
                 self._healthy_urls.add(base + health)
             return Container(base, health, route, self.client)
         environment = {item["name"]: item.get("value", "") for item in spec.get("env", [])}
-        key = (image, str(model.get("artifactUri", "")), orjson.dumps([health, route, environment]).decode())
+        # Models whose routes differ only below /predict are one model in several forms, and share a container.
+        base = "/predict" if route.startswith("/predict/") else route
+        key = (image, str(model.get("artifactUri", "")), orjson.dumps([health, base, environment]).decode())
         async with self._locks.setdefault(key, asyncio.Lock()):
             running = self._running.get(key)
             if running is None or running.process.returncode is not None:
-                running = await self._start(image, key[1], health, route, environment, model, start_s)
+                running = await self._start(image, key[1], health, base, environment, model, start_s)
                 self._running[key] = running
         return Container(running.base, health, route, self.client)
 
@@ -200,28 +202,31 @@ class Containers:
         model: Mapping[str, Any],
         start_s: float,
     ) -> _Running:
-        with socket.socket() as probe:  # another process could take the port in between; then health never comes
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # a file of the working folder must not stand in for a module
-            "-m",
-            _module(image),
-            stdin=asyncio.subprocess.PIPE,
-            env={
-                **os.environ,
-                "STORAGE_EMULATOR_HOST": self.storage_url,
-                "AIP_MODE": "PREDICTION",
-                "AIP_HTTP_PORT": str(port),
-                "AIP_HEALTH_ROUTE": health,
-                "AIP_PREDICT_ROUTE": route,
-                "AIP_STORAGE_URI": artifact,
-                "AIP_MODEL_NAME": str(model.get("name", "")).rpartition("/")[2],
-                "OMP_NUM_THREADS": "1",  # a container's workers fill the cores; BLAS threads would only fight them
-                **environment,
-            },
-        )
+        # The container inherits the bound socket: on a free port that is only named, another process could be first.
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            port = bound.getsockname()[1]
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # a file of the working folder must not stand in for a module
+                "-m",
+                _module(image),
+                stdin=asyncio.subprocess.PIPE,
+                pass_fds=(bound.fileno(),),
+                env={
+                    **os.environ,
+                    "STORAGE_EMULATOR_HOST": self.storage_url,
+                    "AIP_MODE": "PREDICTION",
+                    "AIP_HTTP_PORT": str(port),
+                    "AIP_HEALTH_ROUTE": health,
+                    "AIP_PREDICT_ROUTE": route,
+                    "AIP_STORAGE_URI": artifact,
+                    "AIP_MODEL_NAME": str(model.get("name", "")).rpartition("/")[2],
+                    "CONTAINER_SOCKET": str(bound.fileno()),
+                    "OMP_NUM_THREADS": "1",  # a container's workers fill the cores; BLAS threads would only fight them
+                    **environment,
+                },
+            )
         running = _Running(process, f"http://127.0.0.1:{port}")
         try:
             await self._healthy(running.base + health, start_s, process)

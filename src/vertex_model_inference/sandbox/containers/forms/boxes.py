@@ -9,7 +9,7 @@ from typing import Any
 from vertex_model_inference.sandbox.containers.classes import class_id
 from vertex_model_inference.sandbox.containers.forms.things import Size, Thing
 
-__all__ = ["BOXES", "automl_detection"]
+__all__ = ["BOXES", "Form"]
 
 Form = Callable[[Sequence[Thing], Size, Sequence[str]], Any]
 """The things, the picture's size, and all classes of the model in its order."""
@@ -139,6 +139,8 @@ def own_json(things: Sequence[Thing], size: Size, _: Sequence[str]) -> Any:
 BOXES: dict[str, Form] = {
     "automl-detection": automl_detection,
     "hf-detection": hf_detection,
+    "grounding-dino": hf_detection,
+    "owl-vit": hf_detection,
     "boxes-arrays:xyxy": xyxy,
     "boxes-arrays:xywh": xywh,
     "boxes-arrays:cxcywh:relative": cxcywh_relative,

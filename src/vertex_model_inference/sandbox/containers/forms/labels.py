@@ -7,7 +7,7 @@ from typing import Any
 
 from vertex_model_inference.sandbox.containers.classes import answer, class_id
 
-__all__ = ["LABELS", "ORDERED"]
+__all__ = ["LABELS", "ORDERED", "Form"]
 
 Pairs = list[tuple[str, float]]
 """(class, confidence), the most confident first."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from vertex_model_inference.sandbox.containers.classes import class_id
 
-__all__ = ["SPANS", "Span"]
+__all__ = ["SPANS", "Form", "Span"]
 
 
 @dataclass(frozen=True)

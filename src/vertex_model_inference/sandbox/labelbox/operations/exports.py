@@ -1,4 +1,4 @@
-"""Exports of model runs, as tasks whose files are read by offset."""
+"""Exports of model runs and projects, as tasks whose files are read by offset."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from vertex_model_inference.sandbox.labelbox.graphql import Call, GraphqlError, 
 __all__ = ["operations"]
 
 operations = Operations()
+_MOST_IDS = 2_000  # the SDK's SEARCH_LIMIT_PER_EXPORT_V2
 
 
 @operations("exportDataRowsInModelRun")
@@ -19,12 +20,37 @@ def _export(call: Call) -> dict[str, Any]:
     run_id = call.text("input", "filters", "modelRunId")
     if call.store.runs.get(run_id) is None:
         raise not_found("Model run", run_id)
-    payload = {"modelRunId": run_id, "params": given.get("params") or {}}
-    name = given.get("taskName") or "Export v2: model run"
-    task_id = call.store.tasks.create("export-data-rows", str(name), payload)
+    return {"exportDataRowsInModelRun": _start(call, given, {"modelRunId": run_id}, "Export v2: model run")}
+
+
+def _start(call: Call, given: dict[str, Any], of: dict[str, Any], usual_name: str) -> dict[str, Any]:
+    payload = {**of, "params": given.get("params") or {}}
+    task_id = call.store.tasks.create("export-data-rows", str(given.get("taskName") or usual_name), payload)
     call.jobs.start_task(task_id, wait_s=1.0)
-    streamable = bool(given.get("isStreamableReady", True))
-    return {"exportDataRowsInModelRun": {"taskId": task_id, "isStreamable": streamable}}
+    return {"taskId": task_id, "isStreamable": bool(given.get("isStreamableReady", True))}
+
+
+@operations("exportDataRowsInProject")
+def _export_project(call: Call) -> dict[str, Any]:
+    given = call.variables.get("input")
+    if not isinstance(given, dict):
+        raise GraphqlError("Variable $input must be an object.", "GRAPHQL_VALIDATION_FAILED")
+    project_id = call.text("input", "filters", "projectId")
+    if call.store.projects.get(project_id) is None:
+        raise not_found("Project", project_id)
+    search = (given["filters"].get("searchQuery") or {}).get("query") or []
+    ids: list[str] | None = None
+    for part in search:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind != "data_row_id" or part.get("operator") != "is" or len(search) > 1:
+            raise invalid(f"The sandbox exports a project whole or by one filter of data_row_id, not by {part!r:.80}.")
+        ids = part.get("ids")
+        if not isinstance(ids, list) or not ids or not all(isinstance(item, str) for item in ids):
+            raise invalid("The filter of data_row_id needs a list of ids.")
+        if len(ids) > _MOST_IDS:
+            raise invalid(f"The filter of data_row_id takes at most {_MOST_IDS} ids, not {len(ids)}.")
+    of = {"projectId": project_id, "dataRowIds": ids}
+    return {"exportDataRowsInProject": _start(call, given, of, "Export v2: project")}
 
 
 def _task(call: Call) -> str:

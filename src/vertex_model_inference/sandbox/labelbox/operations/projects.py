@@ -7,12 +7,13 @@ import sqlite3
 from typing import Any
 
 from vertex_model_inference.sandbox.labelbox import wire
-from vertex_model_inference.sandbox.labelbox.graphql import Call, Operations, conflict, not_found, page_of
+from vertex_model_inference.sandbox.labelbox.graphql import Call, Operations, conflict, invalid, not_found, page_of
 from vertex_model_inference.sandbox.labelbox.store import Row
 
 __all__ = ["operations"]
 
 operations = Operations()
+_MOST_ROWS = 100_000
 _INLINED_IDS = re.compile(r'"([0-9a-z]{25})"')
 
 
@@ -104,6 +105,7 @@ def _toggle(call: Call) -> dict[str, Any]:
     project_id = call.text("project_id")
     _project(call, project_id)
     shown = bool(call.variables.get("show"))
+    call.store.projects.set_showing(project_id, shown=shown)
     return {"project": {"showPredictionsToLabelers": {"id": project_id, "showingPredictionsToLabelers": shown}}}
 
 
@@ -141,7 +143,18 @@ def _create_empty_batch(call: Call) -> dict[str, Any]:
 
 @operations("addDataRowsToBatchAsync")
 def _add_to_batch(call: Call) -> dict[str, Any]:
-    missing = _fill(call, call.text("projectId"), call.text("input", "batchId"), "input")
+    project_id, batch_id = call.text("projectId"), call.text("input", "batchId")
+    if not call.store.projects.batches(project_id, batch_id, 0, 1):
+        raise not_found("Batch", batch_id)
+    ids, _ = call.store.data_rows.ids_of(call.texts("input", "dataRowIds"), call.texts("input", "globalKeys"))
+    if len(ids) > _MOST_ROWS:
+        raise invalid(f"A batch takes at most {_MOST_ROWS:,} data rows, not {len(ids):,}.")
+    # "A data row cannot be part of more than one batch in a given project" (the SDK's notebook on batches).
+    if taken := call.store.projects.elsewhere(project_id, batch_id, ids):
+        task_id = call.store.tasks.create("add-data-rows-to-batch", "Add data rows to batch", {})
+        call.store.tasks.fail(task_id, f"{taken} of {len(ids)} data rows are in another batch of the project.")
+        return {"project": {"addDataRowsToBatchAsync": {"taskId": task_id}}}
+    missing = _fill(call, project_id, batch_id, "input")
     task_id = call.store.tasks.create("add-data-rows-to-batch", "Add data rows to batch", {"missing": missing})
     call.store.tasks.finish(task_id)
     return {"project": {"addDataRowsToBatchAsync": {"taskId": task_id}}}

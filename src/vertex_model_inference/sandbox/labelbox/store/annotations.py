@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
+from vertex_model_inference.sandbox.labelbox import layouts
 from vertex_model_inference.sandbox.labelbox.ids import new_id, now
 from vertex_model_inference.sandbox.labelbox.store.database import Database
 from vertex_model_inference.sandbox.labelbox.validation.rows import Asset
@@ -60,6 +61,7 @@ class Annotations:
             "SELECT d.id, d.global_key, d.media_type, d.text_length,"  # noqa: S608  # names are the constants above
             " json_extract(d.media_attributes, '$.width') AS width,"
             " json_extract(d.media_attributes, '$.height') AS height,"
+            " (SELECT l.layout FROM layouts l WHERE l.data_row_id = d.id) AS layout,"
             f" EXISTS(SELECT 1 FROM {table} m WHERE m.{column} = ? AND m.data_row_id = d.id) AS member"
             " FROM data_rows d WHERE d.{} IN (SELECT value FROM json_each(?))"
         )
@@ -75,6 +77,7 @@ class Annotations:
                     width=row["width"],
                     height=row["height"],
                     text_length=row["text_length"],
+                    layout=layouts.read(row["layout"]),
                 )
         return found
 

@@ -169,12 +169,19 @@ class DataRows:
             "SELECT id, row_data, is_object, media_type FROM data_rows WHERE processed = 0 ORDER BY seq LIMIT ?", limit
         )
 
-    def set_processed(self, facts: Sequence[tuple[str, str | None, int | None, str]]) -> None:
-        """What was learnt of assets: (media type, media attributes as JSON, text length in characters, data row id)."""
-        self._db.many(
-            "UPDATE data_rows SET media_type = ?, media_attributes = ?, text_length = ?, processed = 1 WHERE id = ?",
-            facts,
-        )
+    def set_processed(self, facts: Sequence[tuple[str, str | None, int | None, str, str | None]]) -> None:
+        """What was learnt of assets: (media type, media attributes as JSON, text length in characters, data row id,
+        layout as JSON)."""
+        with self._db.write() as c:
+            c.executemany(
+                "UPDATE data_rows SET media_type = ?, media_attributes = ?, text_length = ?, processed = 1"
+                " WHERE id = ?",
+                [fact[:4] for fact in facts],
+            )
+            c.executemany(
+                "INSERT OR REPLACE INTO layouts(data_row_id, layout) VALUES(?,?)",
+                [fact[3:] for fact in facts if fact[4] is not None],
+            )
 
     def update(self, data_row_id: str, values: dict[str, Any]) -> None:
         """Change columns of one row.
@@ -283,4 +290,5 @@ def _delete_rows(c: sqlite3.Connection, ids: Sequence[str]) -> None:
         " (SELECT p.id, j.value FROM projects p, json_each(?) j)",
         (text,),
     )
+    c.execute("DELETE FROM layouts WHERE data_row_id IN (SELECT value FROM json_each(?))", (text,))
     c.execute("DELETE FROM data_rows WHERE id IN (SELECT value FROM json_each(?))", (text,))

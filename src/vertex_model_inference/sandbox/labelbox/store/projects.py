@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -190,6 +190,52 @@ class Projects:
             [(project_id, row_id, batch_id, priority) for row_id in data_row_ids],
         )
 
+    def elsewhere(self, project_id: str, batch_id: str, data_row_ids: Sequence[str]) -> int:
+        """How many of the data rows another batch of the project has."""
+        return int(
+            self._db.value(
+                "SELECT COUNT(*) FROM batch_rows WHERE project_id = ? AND batch_id != ?"
+                " AND data_row_id IN (SELECT value FROM json_each(?))",
+                project_id,
+                batch_id,
+                orjson.dumps(list(data_row_ids)).decode(),
+            )
+        )
+
+    def iterate(self, project_id: str, data_row_ids: Sequence[str] | None, page: int) -> Iterator[list[Row]]:
+        """The data rows of the project's batches in pages; ``data_row_ids``: only those of them."""
+        after = ""
+        wanted = None if data_row_ids is None else orjson.dumps(list(data_row_ids)).decode()
+        while rows := self._db.all(
+            "SELECT d.* FROM batch_rows b JOIN data_rows d ON d.id = b.data_row_id WHERE b.project_id = ?1"
+            " AND b.data_row_id > ?2 AND (?3 IS NULL OR b.data_row_id IN (SELECT value FROM json_each(?3)))"
+            " ORDER BY b.data_row_id LIMIT ?4",
+            project_id,
+            after,
+            wanted,
+            page,
+        ):
+            yield rows
+            after = rows[-1]["id"]
+
+    def set_showing(self, project_id: str, *, shown: bool) -> None:
+        """Whether labelers see pre-labels (model-assisted labelling)."""
+        self._db.execute(
+            "UPDATE projects SET fields = json_set(fields, '$.showingPredictionsToLabelers', json(?)) WHERE id = ?",
+            "true" if shown else "false",
+            project_id,
+        )
+
+    def pre_labels(self, project_id: str, skip: int, first: int) -> list[Row]:
+        """A page of pre-labels: ``data_row_id``, ``global_key``, ``uuid``, ``annotation`` (its export form, JSON)."""
+        return self._db.all(
+            "SELECT a.data_row_id, d.global_key, a.uuid, a.annotation FROM annotations a"
+            " JOIN data_rows d ON d.id = a.data_row_id WHERE a.owner_id = ? ORDER BY a.seq LIMIT ? OFFSET ?",
+            project_id,
+            first,
+            skip,
+        )
+
     def batches(self, project_id: str, batch_id: str | None, after: int, first: int) -> list[Row]:
         """A page of a project's batches with their ``size``."""
         return self._db.all(
@@ -213,6 +259,15 @@ class Projects:
         """A page of a project's labels."""
         return self._db.all(
             "SELECT * FROM labels WHERE project_id = ? ORDER BY seq LIMIT ? OFFSET ?", project_id, first, skip
+        )
+
+    def labels_of(self, project_id: str, data_row_ids: Sequence[str]) -> list[Row]:
+        """The project's labels of the data rows: ``id``, ``data_row_id``, ``kind``, ``annotations`` (JSON)."""
+        return self._db.all(
+            "SELECT id, data_row_id, kind, annotations FROM labels WHERE project_id = ?"
+            " AND data_row_id IN (SELECT value FROM json_each(?)) ORDER BY seq",
+            project_id,
+            orjson.dumps(list(data_row_ids)).decode(),
         )
 
     def label(self, label_id: str) -> Row | None:

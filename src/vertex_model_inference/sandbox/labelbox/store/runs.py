@@ -12,6 +12,7 @@ from vertex_model_inference.sandbox.labelbox.store.database import Database, Row
 
 __all__ = ["Runs"]
 
+_END = 2**62
 _PIECE = 5_000  # rows a transaction, so that others can write in between
 
 
@@ -185,19 +186,21 @@ class Runs:
                     (run_id, text),
                 )
 
-    def rows(self, run_id: str, after: int, first: int) -> list[Row]:
+    def rows(self, run_id: str, after: int, first: int, *, backwards: bool = False) -> list[Row]:
         """A page of the run's rows (``run_seq``, ``run_row_id``, ``split``, ``prediction_id``) with their data row.
 
         Args:
             run_id: The run.
             after: ``run_seq`` of the last row of the page before; 0 for the first page.
             first: Size of the page.
+            backwards: The rows before ``after``, from there to the first.
         """
-        return self._db.all(
-            "SELECT r.seq AS run_seq, r.id AS run_row_id, r.split, r.prediction_id,"
+        place = "r.seq < ? ORDER BY r.seq DESC" if backwards else "r.seq > ? ORDER BY r.seq"
+        return self._db.all(  # the place is one of the two constants above
+            "SELECT r.seq AS run_seq, r.id AS run_row_id, r.split, r.prediction_id,"  # noqa: S608
             " (SELECT l.label_id FROM run_labels l WHERE l.run_id = r.run_id AND l.data_row_id = r.data_row_id LIMIT 1)"
             " AS label_id, d.* FROM run_rows r JOIN data_rows d ON d.id = r.data_row_id"
-            " WHERE r.run_id = ? AND r.seq > ? ORDER BY r.seq LIMIT ?",
+            f" WHERE r.run_id = ? AND {place} LIMIT ?",
             run_id,
             after,
             first,
@@ -233,9 +236,9 @@ class Runs:
         assert row is not None
         return {name: row[name] for name in row.keys()}  # noqa: SIM118  # sqlite3.Row iterates over values
 
-    def iterate(self, run_id: str, page: int) -> Iterator[list[Row]]:
-        """All rows of the run in pages, never all in memory."""
-        after = 0
-        while rows := self.rows(run_id, after, page):
+    def iterate(self, run_id: str, page: int, *, backwards: bool = False) -> Iterator[list[Row]]:
+        """All rows of the run in pages, never all in memory; ``backwards``: the last one first."""
+        after = _END if backwards else 0
+        while rows := self.rows(run_id, after, page, backwards=backwards):
             yield rows
             after = rows[-1]["run_seq"]

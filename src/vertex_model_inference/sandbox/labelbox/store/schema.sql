@@ -12,6 +12,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS data_rows_global_key ON data_rows(global_key) 
 CREATE INDEX IF NOT EXISTS data_rows_dataset ON data_rows(dataset_id, seq);
 CREATE INDEX IF NOT EXISTS data_rows_external ON data_rows(external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS data_rows_unprocessed ON data_rows(seq) WHERE processed = 0;
+-- What annotations can name in an asset: pages and tokens of documents, messages of conversations.
+CREATE TABLE IF NOT EXISTS layouts(data_row_id TEXT PRIMARY KEY, layout TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ontologies(
   id TEXT PRIMARY KEY, name TEXT NOT NULL, media_type TEXT, normalized TEXT NOT NULL,
   created_at REAL NOT NULL, updated_at REAL NOT NULL);

@@ -119,6 +119,12 @@ class Imports:
             "UPDATE imports SET state = 'FAILED', error = ?, updated_at = ? WHERE id = ?", error, now(), import_id
         )
 
+    def give_up(self, import_id: str, error: str) -> None:
+        """FAILED as a whole, though what was stored of it stays."""
+        self._db.execute(
+            "UPDATE imports SET state = 'FAILED', error = ?, updated_at = ? WHERE id = ?", error, now(), import_id
+        )
+
     def delete(self, import_id: str) -> None:
         """The import and what it brought."""
         self.begin(import_id)

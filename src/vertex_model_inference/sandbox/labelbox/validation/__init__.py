@@ -20,6 +20,9 @@ Each refused row has ``status: FAILURE`` and one or more named errors:
 | ``InvalidValue`` | a value is of the wrong type or form |
 | ``InvalidGeometry`` | coordinates that make no shape: not numbers, too few points, no area, reversed ranges |
 | ``BoundingBoxOutOfBounds`` | a box that leaves its image, page (PERCENT) or the plane's positive quarter |
+| ``PageNotFound`` | a box on a page that the document does not have |
+| ``TokenNotFound`` | a document entity of tokens that the document's text layer does not have |
+| ``MessageNotFound`` | a message that the conversation does not have |
 | ``InvalidConfidence`` | ``confidence`` is not a number from 0 to 1, or is where this kind has none |
 | ``InvalidCustomMetrics`` | ``customMetrics`` is not a list of ``{"name", "value"}`` |
 | ``InvalidUuid`` | ``uuid`` is not a UUID |

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from vertex_model_inference.sandbox.labelbox.layouts import Layout
 from vertex_model_inference.sandbox.labelbox.normalized import TOOLS
 from vertex_model_inference.sandbox.labelbox.validation import metrics, shapes
 from vertex_model_inference.sandbox.labelbox.validation.answers import (
@@ -59,6 +60,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
         width: Pixels, or None.
         height: Pixels, or None.
         text_length: Characters of a text, or None.
+        layout: Pages, tokens or messages of the asset, or None.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     width: float | None = None
     height: float | None = None
     text_length: int | None = None
+    layout: Layout | None = None
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -138,7 +141,7 @@ _MEDIA: dict[Kind, frozenset[str]] = {
     Kind.LINE: _PICTURES,
     Kind.POINT: _PICTURES,
     Kind.MASK: _PICTURES,
-    Kind.ENTITY: frozenset({"TEXT", "CONVERSATIONAL", "HTML"}),
+    Kind.ENTITY: frozenset({"TEXT", "CONVERSATIONAL"}),
     Kind.DOCUMENT_ENTITY: frozenset({"PDF"}),
     Kind.SEGMENTS: frozenset({"VIDEO"}),
     Kind.VIDEO_MASKS: frozenset({"VIDEO"}),
@@ -244,8 +247,8 @@ def _check_answer_row(
         return
     if row.get("classifications"):
         problems.append(Problem("UnknownField", "A classification has its nested classifications inside its answer."))
-    if row.get("messageId") is not None and not isinstance(row["messageId"], str):
-        problems.append(Problem("InvalidValue", "messageId must be a string."))
+    if row.get("messageId") is not None:
+        problems.extend(_check_message(row["messageId"], asset, f"{feature.name!r}"))
     if asset is not None and asset.media_type not in _FRAMED and is_framed(row):
         problems.append(Problem("MediaTypeMismatch", f"frames do not exist on {asset.media_type} data rows."))
     problems.extend(check_answer(row, feature, both_allowed=rules.both_allowed))
@@ -298,12 +301,14 @@ def _check_value(
         message = row.get("messageId")
         if media == "CONVERSATIONAL" and not (isinstance(message, str) and message):
             yield Problem("MissingValue", f"An entity of {where} on a conversation needs messageId.")
-        elif message is not None and not isinstance(message, str):
-            yield Problem("InvalidValue", f"messageId of {where} must be a string.")
-        length = None if asset is None or message is not None else asset.text_length
+        elif message is not None:
+            yield from _check_message(message, asset, where)
+        length = None if asset is None else asset.text_length
+        if message is not None:
+            length = None if asset is None or asset.layout is None else asset.layout.messages.get(str(message))
         yield from shapes.check_entity(value, length, where)
     elif kind is Kind.DOCUMENT_ENTITY:
-        yield from shapes.check_selections(value, where)
+        yield from shapes.check_selections(value, where, None if asset is None else asset.layout)
     elif kind is Kind.SEGMENTS:
         yield from check_segments(value, feature, asset.width if asset else None, asset.height if asset else None)
     elif kind is Kind.VIDEO_MASKS:
@@ -321,6 +326,12 @@ def _check_box_row(row: dict[str, Any], box: Any, asset: Asset | None, media: st
         if page is None or unit is None:
             yield Problem("MissingValue", f"A box of {where} on a document needs both page and unit.")
         width = height = 100.0 if unit == "PERCENT" else None
+        pages = () if asset is None or asset.layout is None else asset.layout.pages
+        if pages and type(page) is int and page >= 1:
+            if page > len(pages):
+                yield Problem("PageNotFound", f"A box of {where} is on page {page}; the document has {len(pages)}.")
+            elif unit == "POINTS":
+                width, height = pages[page - 1]
     elif page is not None or unit is not None:
         yield Problem("UnknownField", f"A box of {where} has page or unit only on documents, not on {media}.")
     if page is not None and not is_index(page, 1):
@@ -330,6 +341,15 @@ def _check_box_row(row: dict[str, Any], box: Any, asset: Asset | None, media: st
             "InvalidValue", f"unit of {where} must be one of {', '.join(sorted(shapes.UNITS))}, not {unit!r:.20}."
         )
     yield from shapes.check_box(box, width, height, where)
+
+
+def _check_message(message: Any, asset: Asset | None, where: str) -> Iterable[Problem]:
+    if not isinstance(message, str):
+        yield Problem("InvalidValue", f"messageId of {where} must be a string.")
+    elif asset is not None and asset.media_type not in ("CONVERSATIONAL", "LLM", "UNKNOWN"):
+        yield Problem("UnknownField", f"{where} has messageId only on conversations, not on {asset.media_type}.")
+    elif asset is not None and asset.layout is not None and message not in asset.layout.messages:
+        yield Problem("MessageNotFound", f"messageId {message!r:.60} of {where} is no message of the conversation.")
 
 
 def _check_relationship(value: Any, where: str) -> Iterable[Problem]:

@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vertex_model_inference.sandbox.labelbox.layouts import Layout
 from vertex_model_inference.sandbox.labelbox.validation.problems import Problem, is_index, is_number, unknown_fields
 
 __all__ = [
@@ -137,8 +138,8 @@ def check_entity(location: Any, length: int | None, where: str) -> Iterable[Prob
         )
 
 
-def check_selections(selections: Any, where: str) -> Iterable[Problem]:
-    """A document entity: ``[{"tokenIds", "groupId", "page"}]``, pages from 1."""
+def check_selections(selections: Any, where: str, layout: Layout | None = None) -> Iterable[Problem]:
+    """A document entity: ``[{"tokenIds", "groupId", "page"}]``, pages from 1; with tokens of its text layer."""
     if type(selections) is not list or not selections:
         yield Problem("InvalidGeometry", f"textSelections of {where} must be a non-empty list.")
         return
@@ -154,6 +155,15 @@ def check_selections(selections: Any, where: str) -> Iterable[Problem]:
             or not is_index(form["page"], 1)
         ):
             yield Problem("InvalidGeometry", f"A text selection of {where} needs tokenIds, groupId and page (from 1).")
+        elif layout is not None and layout.tokens:
+            known = layout.tokens.get(form["page"], {}).get(form["groupId"], {})
+            missing = [token for token in tokens if token not in known]
+            if missing:
+                yield Problem(
+                    "TokenNotFound",
+                    f"A text selection of {where} names token {missing[0]!r:.60}, which group {form['groupId']!r:.60} "
+                    f"on page {form['page']} of the text layer does not have.",
+                )
 
 
 def _is_url(value: Any) -> bool:
