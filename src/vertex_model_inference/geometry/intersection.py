@@ -69,7 +69,8 @@ def _crossings(edges: _Floats) -> _Floats:
             t = (apart_x * dy - apart_y * dx) / cross
             u = (apart_x * ady - apart_y * adx) / cross
         hit = (cross != 0) & (t >= 0) & (t <= 1) & (u >= 0) & (u <= 1)
-        found.append((ay + t * ady)[hit])
+        side, _ = np.nonzero(hit)
+        found.append(ay[side, 0] + t[hit] * ady[side, 0])
     return np.concatenate(found)
 
 
