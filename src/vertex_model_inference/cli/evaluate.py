@@ -183,7 +183,11 @@ def _classes(out: Console, classes: tuple[ClassScore, ...], *, ranked: bool) -> 
         table.add_column(column, justify="right", no_wrap=True)
     shown = sorted(classes, key=lambda one: -one.labels)[:_MOST_CLASSES]
     for one in shown:
-        best = ("", "") if one.best is None else (f"{one.best.threshold:.7g}", f"{one.best.f1:.3f}")
+        best = (
+            ("", "")
+            if one.best is None
+            else (f"{one.best.threshold:.7g}" if one.best.threshold else "any", f"{one.best.f1:.3f}")
+        )
         table.add_row(
             one.name,
             *(f"{count:,}" for count in (one.labels, one.predictions, one.right)),

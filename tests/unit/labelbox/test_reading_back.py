@@ -98,7 +98,12 @@ def test_what_is_written_is_read_back(annotation: Annotation) -> None:
     assert found == annotation
 
 
-VIDEOS: list[Annotation] = [
+OTHERS: list[Annotation] = [
+    Box("b", "", 1, 2, 3, 4, 0.5, page=2),
+    TextEntity("e", "", 1, 4, 0.5, message_id="m"),
+    DocumentEntity("d", "", (Selection(("a", "b"), "g", 2),), 0.5),
+    Radio("q", "", Answer("a", "", 0.5), message_id="m"),
+    FreeText("q", "", "x", 0.5, message_id="m"),
     VideoBox("v", "", ((KeyFrame(1, 1, 2, 3, 4), KeyFrame(9, 5, 6, 3, 4)), (KeyFrame(20, 0, 0, 1, 1),))),
     VideoMask("m", "", (FrameMask(2, _mask([True] * 5 + [False] * 7)), FrameMask(3, _mask([False] * 12))), 4, 3, 0.5),
     Radio("q", "", Answer("a", "", 0.5, frames=((1, 4), (9, 9)))),
@@ -107,8 +112,8 @@ VIDEOS: list[Annotation] = [
 ]
 
 
-@pytest.mark.parametrize("annotation", VIDEOS)
-def test_videos_are_read_back(annotation: Annotation) -> None:
+@pytest.mark.parametrize("annotation", OTHERS)
+def test_documents_conversations_and_videos_are_read_back(annotation: Annotation) -> None:
     [line] = lines([annotation], ROW, lambda _: "u")
     assert parse_prediction(line, NAMES)[1] == annotation
 
