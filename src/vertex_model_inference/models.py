@@ -239,6 +239,7 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         parameters: Sent along with each request (``modelParameters``).
         machine_type: Of batch jobs of custom models.
         batch_size: Instances that a batch job sends the container at once; 0: Vertex's own (64).
+        metrics: Upload custom metrics of the labelled rows.
         rules: How findings become annotations.
         mapping: Where things stand in its answers, for the decoder ``mapping``.
         gemini: How Gemini is asked, where it is the model; then there is no ``model`` and no ``endpoint``.
@@ -266,3 +267,4 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     exif: str = "ignored"
     delivery: DeliveryRules = DeliveryRules()
     job_instances: bool = False
+    metrics: bool = False

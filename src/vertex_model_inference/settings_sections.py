@@ -114,6 +114,7 @@ class ModelSection(BaseModel):
         max_output_tokens: Of one answer of Gemini, thoughts included; default the model's own limit.
         thinking_budget: Tokens that Gemini may think for at most; default the model's own choice.
         confidence: ``asked`` (Gemini gives one beside each answer), ``logprobs`` (of the tokens) or ``none``.
+        metrics: Upload mean IoU and confusion matrix of each feature and labelled row as custom metrics.
         exif: ``applied`` when the model turns pictures as their EXIF orientation says (Hugging Face pipelines and
             OpenCV do); by default it is taken to read them as they are stored, which is how Labelbox shows them.
         destination: Where predictions go: a list of ``model-run``, ``project``, ``files``.
@@ -155,6 +156,7 @@ class ModelSection(BaseModel):
     max_output_tokens: Annotated[int, Field(ge=1, le=65_535)] | None = None
     thinking_budget: Annotated[int, Field(ge=-1, le=65_535)] | None = None
     confidence: Literal["asked", "logprobs", "none"] | None = None
+    metrics: bool = False
     exif: Literal["ignored", "applied"] = "ignored"
     destination: tuple[Literal["model-run", "project", "files"], ...] | None = None
     project: Annotated[str, Field(min_length=1)] | None = None

@@ -46,6 +46,7 @@ MODEL_KEYS = (
     "max_output_tokens",
     "thinking_budget",
     "confidence",
+    "metrics",
     "destination",
     "project",
     "fallback",

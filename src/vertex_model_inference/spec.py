@@ -18,6 +18,10 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         decoded/00000.jsonl       Decoded a line: how many annotations of the row are in the file above
         ended/<step>-00000.jsonl  Outcome a line: rows of the shard that ended at that step
         outcomes/00000.jsonl      Outcome a line: exactly one for each row of the shard
+        label_masks/00000.jsonl   masks of labels, fetched once
+        agreement/00000.jsonl     RowAgreement a line, for rows that are labelled and answered
+        metrics/00000.ndjson      custom metrics of the rows, where the model asks for them
+        evaluation.json           Evaluation: predictions against labels, where there are labels
         refused.json              why Labelbox takes no predictions into the model run, where it does not
         batches/00000.json        the project's batch that rows of shards were put into, for the destination project
         verdict.json              how the run ended, written before Labelbox is told
@@ -135,14 +139,17 @@ class Files:
 
     Args:
         run_id: The run.
+        folder: Where they are, when not in ``runs/<run id>``: a copy of a run.
     """
 
-    def __init__(self, run_id: str) -> None:
-        self.folder = f"runs/{run_id}"
+    def __init__(self, run_id: str, folder: str | None = None) -> None:
+        self.folder = f"runs/{run_id}" if folder is None else folder
         self.spec = f"{self.folder}/spec.json"
         self.status = f"{self.folder}/status.json"
         self.ontology = f"{self.folder}/ontology.json"
         self.verdict = f"{self.folder}/verdict.json"
+        self.evaluation = f"{self.folder}/evaluation.json"
+        self.labels_folder = f"{self.folder}/labels"
         self.refused = f"{self.folder}/refused.json"
         self.predictions_folder = f"{self.folder}/predictions"
         self.outcomes_folder = f"{self.folder}/outcomes"

@@ -7,7 +7,20 @@ import sys
 import typer
 
 from vertex_model_inference import __version__
-from vertex_model_inference.cli import check, demo, engine, models, run, sandbox, sandbox_seed, serve, settings, status
+from vertex_model_inference.cli import (
+    check,
+    compare,
+    demo,
+    engine,
+    evaluate,
+    models,
+    run,
+    sandbox,
+    sandbox_seed,
+    serve,
+    settings,
+    status,
+)
 from vertex_model_inference.errors import VmiError
 
 __all__ = ["app", "main", "sandbox_seed"]
@@ -26,6 +39,8 @@ app.command()(demo.demo)
 app.command()(run.run)
 app.command()(status.status)
 app.command()(status.outcomes)
+app.command()(evaluate.evaluate)
+app.command()(compare.compare)
 app.command()(models.models)
 app.command()(check.check)
 app.command()(settings.settings)

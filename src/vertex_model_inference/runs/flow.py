@@ -26,6 +26,7 @@ from vertex_model_inference.steps import (
     canary,
     decode,
     destinations,
+    evaluate,
     export,
     gemini_batch,
     predict_batch,
@@ -163,6 +164,8 @@ def stopped(stop: Stop | None) -> VmiError | None:
 def end(runner: Runner, context: Context, progress: Progress, counts: Counts, error: VmiError | None) -> Finished:
     """The run's last step: outcomes added up, Labelbox told, the status file closed."""
     progress.hush()
+    if error is None:
+        runner.step("evaluate", evaluate.evaluate_run, context)
     try:
         finished = runner.step("finish", finish, context, counts, _words(error))
     except StorageError as unread:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -11,10 +12,13 @@ from vertex_model_inference.errors import NotFoundError
 from vertex_model_inference.outcomes import Outcome, OutcomeStatus
 from vertex_model_inference.runs.progress import read_status
 from vertex_model_inference.runs.status import RunStatus
+from vertex_model_inference.runs.surroundings import open_artifacts
+from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import Files
-from vertex_model_inference.storage.store import Store
+from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.vertex.auth import GoogleAuth
 
-__all__ = ["all_runs", "idle_seconds", "outcomes_of", "seconds_since", "status_of"]
+__all__ = ["all_runs", "idle_seconds", "open_run", "outcomes_of", "seconds_since", "status_of"]
 
 
 def all_runs(store: Store) -> list[RunStatus]:
@@ -52,6 +56,31 @@ def status_of(store: Store, run: str) -> RunStatus:
         names = ", ".join(status.run_id for status in statuses[:5])
         raise NotFoundError(f"{run!r} is the beginning of several runs: {names}.", hint="Give more of the id.")
     raise NotFoundError(f"There is no run {run!r}.", hint="`vmi status` lists the runs.")
+
+
+def open_run(settings: Settings, run: str) -> tuple[Store, Files]:
+    """Where a run's files are.
+
+    Args:
+        settings: What is in force.
+        run: As of ``status_of``; or the folder of a run, or of a copy of one: a path, or a ``gs://`` URI.
+
+    Raises:
+        NotFoundError: No run, or several, of that name.
+        StorageError: Storage did not answer.
+    """
+    place = run.rstrip("/")
+    if run.startswith("gs://") and place.count("/") > 2:
+        root, _, name = place.rpartition("/")
+        store = open_store(root, endpoint=settings.storage_url, token=GoogleAuth(settings.google_token))
+    elif Path(run).is_dir():
+        folder = Path(run).resolve()
+        store = open_store(str(folder.parent), endpoint=None, token=GoogleAuth(settings.google_token))
+        name = folder.name
+    else:
+        store = open_artifacts(settings)
+        return store, Files(status_of(store, run).run_id)
+    return store, Files(name, folder=name)
 
 
 def idle_seconds(status: RunStatus) -> float:

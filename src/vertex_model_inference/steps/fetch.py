@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin
@@ -121,6 +121,7 @@ class Fetcher:
         timeout_s: For one asset, all of it, if it is small; larger ones get a second more for each 10**6 bytes that
             arrive.
         backoff_s: Before the second attempt; twice as much before each one after it.
+        headers: Gives the headers to send to a URL, asked again after each redirect; it must look at the URL's host.
     """
 
     def __init__(
@@ -132,9 +133,11 @@ class Fetcher:
         allowed_hosts: Collection[str] = (),
         timeout_s: float = 60,
         backoff_s: float = 0.2,
+        headers: Callable[[str], Mapping[str, str]] | None = None,
     ) -> None:
         self._limiter = limiter
         self._backoff_s = backoff_s
+        self._headers = headers
         self._max_bytes = max_bytes
         self._room = room or Room()
         self._allowed = frozenset(allowed_hosts)
@@ -193,7 +196,8 @@ class Fetcher:
             async with asyncio.timeout(self._timeout_s) as clock:
                 for _ in range(6):
                     target = check_url(url, self._allowed)
-                    async with self._session.get(target, allow_redirects=False) as response:
+                    headers = None if self._headers is None else self._headers(str(target))
+                    async with self._session.get(target, allow_redirects=False, headers=headers) as response:
                         location = response.headers.get("Location")
                         if response.status in _REDIRECTS and location is not None:
                             url = urljoin(str(target), location)

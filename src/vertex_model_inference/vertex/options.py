@@ -285,6 +285,7 @@ def _configured(option: ModelOption, section: ModelSection) -> ModelOption:
         mapping=None if section.mapping is None else section.mapping.rules(),
         machine_type=section.machine_type or option.machine_type,
         batch_size=section.batch_size,
+        metrics=section.metrics,
         exif=section.exif,
         delivery=section.delivery(),
         rules=MatchRules(

@@ -1,0 +1,220 @@
+"""Labels of an export -> the same annotations as predictions are. Pure.
+
+Format: as of ``export_answers.py``. What there is no type for is counted under Labelbox's own name for it, never lost
+in silence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from vertex_model_inference.annotations import (
+    Annotation,
+    Box,
+    DocumentEntity,
+    Point,
+    Polygon,
+    Polyline,
+    Question,
+    Selection,
+    TextEntity,
+)
+from vertex_model_inference.errors import RowError
+from vertex_model_inference.geometry.polygons import open_ring
+from vertex_model_inference.labelbox.export_answers import ExportQuestion, answered
+from vertex_model_inference.labelbox.export_videos import Frame, video_annotations
+from vertex_model_inference.labelbox.vocabulary import Vocabulary
+
+__all__ = ["Labelled", "LabelledRow", "LinkedMask", "parse_labels"]
+
+
+class LinkedMask(msgspec.Struct, frozen=True, omit_defaults=True, tag="linked_mask"):
+    """A mask as exports give it: a picture behind a URL that needs the API key, white (or any colour) on black.
+
+    Attributes:
+        name: The tool's name. ``feature_schema_id``: its schema id. ``url``: never logged.
+        classifications: Answered questions about the object.
+    """
+
+    name: str
+    feature_schema_id: str
+    url: str
+    classifications: tuple[Question, ...] = ()
+
+
+Labelled = Annotation | DocumentEntity | LinkedMask
+"""An annotation of a label."""
+
+
+class LabelledRow(msgspec.Struct, frozen=True):
+    """The label of a data row.
+
+    Attributes:
+        data_row_id: The row.
+        annotations: In the order of the export: objects, classifications, then those of the frames of a video.
+        unsupported: Kinds that there is no type for -> how many.
+        labels: How many labels the row has; the annotations are the first's.
+    """
+
+    data_row_id: str
+    annotations: tuple[Labelled, ...]
+    unsupported: dict[str, int]
+    labels: int
+
+
+class _Box(msgspec.Struct):
+    left: float
+    top: float
+    width: float
+    height: float
+    unit: str | None = None
+
+
+class _Point(msgspec.Struct):
+    x: float
+    y: float
+
+
+class _Group(msgspec.Struct):
+    id: str = ""
+    page_number: int = 1
+    tokens: list[str] = []
+
+
+class _Span(msgspec.Struct):
+    start: int | None = None
+    end: int | None = None
+    groups: list[_Group] | None = None
+
+
+class _InMessage(msgspec.Struct):
+    message_id: str
+    location: _Span
+
+
+class _Link(msgspec.Struct):
+    url: str
+
+
+class _Object(msgspec.Struct):
+    name: str | None = None
+    value: str | None = None
+    feature_schema_id: str | None = None
+    annotation_kind: str | None = None
+    page_number: int | None = None
+    bounding_box: _Box | None = None
+    polygon: list[_Point] | None = None
+    line: list[_Point] | None = None
+    point: _Point | None = None
+    mask: _Link | None = None
+    location: _Span | None = None
+    conversational_location: _InMessage | None = None
+    classifications: list[ExportQuestion] | None = None
+
+
+class _Annotations(msgspec.Struct):
+    objects: list[_Object] | None = None
+    classifications: list[ExportQuestion] | None = None
+    relationships: list[msgspec.Raw] | None = None
+    frames: dict[str, Frame] | None = None
+    segments: dict[str, list[tuple[int, int]]] | None = None
+
+
+class _Label(msgspec.Struct):
+    annotations: _Annotations
+
+
+class _Line(msgspec.Struct):
+    data_row_id: str
+    labels: list[_Label] | None = None
+
+
+class _OnlyId(msgspec.Struct):
+    data_row_id: str = ""
+
+
+_LINE = msgspec.json.Decoder(_Line)
+_ID = msgspec.json.Decoder(_OnlyId)
+
+
+def parse_labels(line: bytes, names: Vocabulary) -> LabelledRow:
+    """A line of a run's ``labels/00000.jsonl``: ``{"data_row_id", "labels"}``, labels as Labelbox exports them.
+
+    Raises:
+        RowError: ``label_form``, it is not of that form.
+    """
+    try:
+        row = _LINE.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            row_id = _ID.decode(line).data_row_id
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            row_id = ""
+        raise RowError(
+            f"The label of data row {row_id or '(unknown)'} is not of the form expected: {error}.",
+            code="label_form",
+            hint="Labelbox may have changed its export format; see labels/ in the run's folder.",
+            data_row_id=row_id or None,
+        ) from None
+    labels = row.labels or []
+    unsupported: Counter[str] = Counter()
+    found: list[Labelled] = []
+    if labels:
+        given = labels[0].annotations
+        for each in given.objects or ():
+            made = _object(each, names)
+            if made is None:
+                unsupported[each.annotation_kind or "unknown object"] += 1
+            else:
+                found.append(made)
+        for question in given.classifications or ():
+            one = answered(question, names)
+            if one is None:
+                unsupported["unknown classification"] += 1
+            else:
+                found.append(one)
+        if given.relationships:
+            unsupported["relationship"] += len(given.relationships)
+        if given.frames:
+            found += video_annotations(given.frames, given.segments or {}, names, unsupported)
+    return LabelledRow(row.data_row_id, tuple(found), dict(unsupported), len(labels))
+
+
+def _object(each: _Object, names: Vocabulary) -> Labelled | None:
+    schema_id = each.feature_schema_id or ""
+    name = names.name(each.name or each.value, schema_id)
+    nested = tuple(q for q in (answered(question, names) for question in each.classifications or ()) if q is not None)
+    box = each.bounding_box
+    if box is not None:
+        if box.unit not in (None, "points", "POINTS") or box.width <= 0 or box.height <= 0:
+            return None
+        return Box(
+            name, schema_id, box.left, box.top, box.width, box.height, classifications=nested, page=each.page_number
+        )
+    if each.polygon is not None:
+        ring = open_ring(tuple((point.x, point.y) for point in each.polygon))
+        return Polygon(name, schema_id, ring, classifications=nested) if len(ring) >= 3 else None
+    if each.line:
+        return Polyline(name, schema_id, tuple((p.x, p.y) for p in each.line), classifications=nested)
+    if each.point is not None:
+        return Point(name, schema_id, each.point.x, each.point.y, classifications=nested)
+    if each.mask is not None:
+        return LinkedMask(name, schema_id, each.mask.url, nested)
+    return _entity(each, name, schema_id, nested)
+
+
+def _entity(each: _Object, name: str, schema_id: str, nested: tuple[Question, ...]) -> Labelled | None:
+    message_id = None
+    where = each.location
+    if each.conversational_location is not None:
+        message_id, where = each.conversational_location.message_id, each.conversational_location.location
+    if where is None:
+        return None
+    if where.groups is not None:
+        selections = tuple(Selection(tuple(group.tokens), group.id, group.page_number) for group in where.groups)
+        return DocumentEntity(name, schema_id, selections, classifications=nested)
+    if where.start is None or where.end is None or where.end < where.start:
+        return None
+    return TextEntity(name, schema_id, where.start, where.end, classifications=nested, message_id=message_id)
