@@ -23,7 +23,12 @@ from vertex_model_inference.sandbox.datasets.target import Target
 
 __all__ = ["Seeded", "seed"]
 
-_MEDIA_TYPES = {MediaType.IMAGE: "Image", MediaType.TEXT: "Text", MediaType.DOCUMENT: "Document"}
+_MEDIA_TYPES = {
+    MediaType.IMAGE: "Image",
+    MediaType.TEXT: "Text",
+    MediaType.DOCUMENT: "Document",
+    MediaType.VIDEO: "Video",
+}
 _ROW_TYPES = {MediaType.DOCUMENT: "PDF"}
 SLICE = 900  # rows of one call; the SDK makes batches of 1,000 and more asynchronously
 
