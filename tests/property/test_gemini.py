@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from google.cloud.aiplatform_v1 import types as vertex
 from google.genai import types as genai
 from google.protobuf import json_format
@@ -217,7 +218,7 @@ def test_answers_of_the_schema_mean_what_they_say(
         if confidence == "asked":
             assert one.confidence == item["confidence"]
         if isinstance(one, FoundBox) and one.page is None:
-            assert (one.left, one.top) == (item["box_2d"][1] * 0.64, item["box_2d"][0] * 0.48)
+            assert (one.left, one.top) == pytest.approx((item["box_2d"][1] * 0.64, item["box_2d"][0] * 0.48))
         if isinstance(one, FoundQuote):
             assert (one.text, one.occurrence) == (item["text"], item["occurrence"] - 1)
         nested = [flat for question in each.questions for flat in _said(question, item[question.key], confidence)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from vertex_model_inference.cli.console import console
 
 if TYPE_CHECKING:
+    from vertex_model_inference.ontology import Ontology
     from vertex_model_inference.steps.preflight import Preflight
     from vertex_model_inference.vertex.classes import ClassList
 
@@ -53,6 +55,8 @@ def check(
         ontology = labelbox.ontology(run.ontology_id)
     finally:
         labelbox.close()
+    if option.gemini is not None:
+        _asked(ontology, option.name, json_=json_)
     if classes:
         known = ClassList(tuple(classes), "--class")
     else:
@@ -71,6 +75,37 @@ def check(
     else:
         _print(found, known, ontology.name, option.name)
     raise typer.Exit(1 if found.fails else 0)
+
+
+_MEDIA = {"pdf": "document", "conversational": "conversation", "tms_geo": "tiled_image"}
+"""Labelbox's word for an ontology's media, where ours is another."""
+
+
+def _asked(ontology: Ontology, option: str, *, json_: bool) -> NoReturn:
+    """Tell what Gemini is asked: the ontology's own features, so that no class of its can fail to fit."""
+    from vertex_model_inference.gemini.asked import asked_of
+    from vertex_model_inference.rows import MediaType
+
+    word = (ontology.media_type or "image").lower()
+    word = _MEDIA.get(word, word)
+    media = MediaType(word) if word in set(MediaType) else MediaType.UNKNOWN
+    asked = asked_of(ontology, media)
+    objects = [name for group in asked.objects for name in group.labels]
+    questions = [question.title for question in asked.questions]
+    if json_:
+        value = {"ontology": ontology.name, "classes_from": "the ontology", "classes_known": True}
+        value |= {"fails": asked.nothing, "objects": objects, "questions": questions, "not_asked": asked.left}
+        typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(f"{option!r} is asked by the ontology {ontology.name!r} itself: there are no names to match.\n")
+        for what, names in (("objects", objects), ("questions", questions), ("relations", list(asked.relations))):
+            if names:
+                typer.echo(f"asked for {what}: {', '.join(names)}")
+        if asked.left:
+            typer.echo(f"not asked on {word} rows: {', '.join(asked.left)}")
+        if asked.nothing:
+            typer.echo(f"The rows would be skipped: the ontology has nothing to ask about {word} rows.")
+    raise typer.Exit(1 if asked.nothing else 0)
 
 
 def _print_json(found: Preflight, known: ClassList, ontology: str) -> None:

@@ -53,19 +53,22 @@ class Servers:
         return f"{self.url}/{path}"
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            request = await reader.readuntil(b"\r\n\r\n")
-            path = request.split(b" ", 2)[1].decode().lstrip("/").partition("?")[0]
-            self.asked[path] += 1
-            script = self.scripts.get(path)
-            if script is None:
-                writer.write(head("Content-Length: 0", status="404 Not Found"))
-            else:
-                await script(writer)
-            await writer.drain()
-        with contextlib.suppress(ConnectionError):
-            writer.close()
-            await writer.wait_closed()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                request = await reader.readuntil(b"\r\n\r\n")
+                path = request.split(b" ", 2)[1].decode().lstrip("/").partition("?")[0]
+                self.asked[path] += 1
+                script = self.scripts.get(path)
+                if script is None:
+                    writer.write(head("Content-Length: 0", status="404 Not Found"))
+                else:
+                    await script(writer)
+                await writer.drain()
+            with contextlib.suppress(ConnectionError):
+                writer.close()
+                await writer.wait_closed()
+        finally:
+            writer.transport.abort()  # also when the server ends in the middle of a script
 
     async def _serve(self, sock: socket.socket, ready: threading.Event) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -73,8 +76,11 @@ class Servers:
         ready.set()
         await self._stop.wait()
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        answering = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in answering:
             task.cancel()
+        await asyncio.gather(*answering, return_exceptions=True)
+        await asyncio.sleep(0)  # the connections that were broken off are closed now
 
     @classmethod
     @contextlib.contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import av
-import httpx2
 import labelbox as lb
 import numpy as np
 import pytest
-from PIL import Image
 from tests.integration.kinds.stage import Stage, question, tool
+from tests.integration.kinds.test_video import _pixels
 from tests.integration.kinds.video_cells import (
     COUNT,
     HEIGHT,
@@ -134,19 +131,15 @@ def _tracks(exported: dict[str, Any]) -> None:
 
 
 def _masks(exported: dict[str, Any]) -> None:
-    found = sorted(exported["objects"], key=lambda each: -each["confidence"])
+    objects: dict[str, dict[int, dict[str, Any]]] = {}
+    for frame, held in exported["frames"].items():
+        for feature_id, each in held["objects"].items():
+            objects.setdefault(feature_id, {})[int(frame)] = each
+    found = sorted(objects.values(), key=lambda frames: -next(iter(frames.values()))["confidence"])
     assert len(found) == len(MASKS)
-    for each, (score, masks) in zip(found, MASKS.values(), strict=True):
-        assert [instance["name"] for instance in each["masks"]["instances"]] == ["pixels"]
-        assert each["confidence"] == pytest.approx(score, abs=1e-6)
-        pictures = {frame["index"]: _pixels(frame) for frame in each["masks"]["frames"]}
-        assert pictures.keys() == masks.keys()
-        for frame, pixels in masks.items():
-            assert np.array_equal(pictures[frame], pixels)
-
-
-def _pixels(frame: dict[str, Any]) -> Any:
-    data = frame.get("imBytes")
-    raw = base64.b64decode(data) if data else httpx2.get(frame["instanceURI"], trust_env=False).content
-    with Image.open(io.BytesIO(raw)) as image:
-        return np.asarray(image.convert("L")) == 255
+    for frames, (score, masks) in zip(found, MASKS.values(), strict=True):
+        assert frames.keys() == masks.keys()
+        for frame, each in frames.items():
+            assert each["name"] == "pixels"
+            assert each["confidence"] == pytest.approx(score, abs=1e-6)
+            assert np.array_equal(_pixels(each), masks[frame])

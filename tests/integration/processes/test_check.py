@@ -76,6 +76,22 @@ def test_a_model_whose_classes_nobody_names(lab: Lab, container: Container, tmp_
     assert check(lab, tmp_path, run_id, "--class", "good", "-c", "evil").returncode == 1
 
 
+def test_gemini_is_asked_by_the_ontology_itself(lab: Lab, tmp_path: Path, run_id: str) -> None:
+    (tmp_path / "vmi.toml").write_text('[models."mood"]\ngemini = "gemini-2.5-flash"\n')
+    done = check(lab, tmp_path, run_id)
+    assert done.returncode == 0, done.stderr
+    assert "no names to match" in done.stdout
+    assert "asked for questions: mood" in done.stdout
+    boxes = lab.scene(
+        {},
+        tools=[{"tool": "rectangle", "name": "cat", "color": "#ff0000", "classifications": []}],
+        media_type=lb.MediaType.Text,
+    )
+    told = check(lab, tmp_path, str(boxes.run.uid), "--json")
+    assert told.returncode == 1
+    assert json.loads(told.stdout)["not_asked"] == ["cat"]
+
+
 def test_one_sentence_where_there_is_nothing_to_check(
     lab: Lab, container: Container, tmp_path: Path, run_id: str
 ) -> None:

@@ -25,7 +25,7 @@ from vertex_model_inference.sandbox.config import SandboxConfig
 from vertex_model_inference.sandbox.storage.app import create_app as create_storage
 
 CONTAINER = """
-import json, os, sys, threading
+import json, os, socket, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_): pass
@@ -41,7 +41,11 @@ class Handler(BaseHTTPRequestHandler):
         names = ["AIP_STORAGE_URI", "AIP_MODE", "STORAGE_EMULATOR_HOST", "EXTRA"]
         answer = {"pid": os.getpid(), **{name: os.environ.get(name) for name in names}}
         self.answer({"predictions": [answer for _ in body["instances"]]})
-server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["AIP_HTTP_PORT"])), Handler)
+at = ("127.0.0.1", int(os.environ["AIP_HTTP_PORT"]))
+server = ThreadingHTTPServer(at, Handler, bind_and_activate=False)
+server.socket.close()
+server.socket = socket.socket(fileno=int(os.environ["CONTAINER_SOCKET"]))
+server.server_activate()
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 server.serve_forever()
 """
