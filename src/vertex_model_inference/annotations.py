@@ -23,6 +23,7 @@ __all__ = [
     "FreeText",
     "KeyFrame",
     "Mask",
+    "MaskLink",
     "Point",
     "Polygon",
     "Polyline",
@@ -211,6 +212,21 @@ class Mask(msgspec.Struct, frozen=True, omit_defaults=True, tag="mask"):
     by_id: bool = False
 
 
+class MaskLink(msgspec.Struct, frozen=True, omit_defaults=True, tag="mask_link"):
+    """The pixels of one colour in a picture that Labelbox fetches; ``uri`` and ``color`` (red, green, blue, 0..255).
+
+    Other attributes as of ``Mask``.
+    """
+
+    name: str
+    feature_schema_id: str
+    uri: str
+    color: tuple[int, int, int]
+    confidence: float | None = None
+    classifications: tuple[Question, ...] = ()
+    by_id: bool = False
+
+
 class TextEntity(msgspec.Struct, frozen=True, omit_defaults=True, tag="entity"):
     """A span of a text.
 
@@ -319,7 +335,7 @@ class Relationship(msgspec.Struct, frozen=True, omit_defaults=True, tag="relatio
     by_id: bool = False
 
 
-Shape = Box | Polygon | Polyline | Point | Mask | TextEntity | DocumentEntity
+Shape = Box | Polygon | Polyline | Point | Mask | MaskLink | TextEntity | DocumentEntity
 """An annotation of a tool: it has a place in the asset, and may have questions of its own."""
 
 Annotation = (
@@ -331,6 +347,7 @@ Annotation = (
     | Polyline
     | Point
     | Mask
+    | MaskLink
     | TextEntity
     | DocumentEntity
     | VideoBox

@@ -25,6 +25,7 @@ __all__ = [
     "FoundLabel",
     "FoundLine",
     "FoundMask",
+    "FoundMaskLink",
     "FoundObject",
     "FoundPoint",
     "FoundPolygon",
@@ -148,6 +149,24 @@ class FoundMask(msgspec.Struct, frozen=True, tag="mask"):
     id: str | None = None
 
 
+class FoundMaskLink(msgspec.Struct, frozen=True, tag="mask_link"):
+    """The model drew the mask into a picture somewhere else, which Labelbox fetches; nobody here looks at its pixels.
+
+    Attributes:
+        label: The model's own name of the class.
+        uri: Of the picture (http, https, gs), as large as the asset.
+        color: Red, green and blue of the object's pixels in it, 0..255.
+        confidence: 0..1, or None when the model gives none.
+    """
+
+    label: str
+    uri: str
+    color: tuple[int, int, int] = (255, 255, 255)
+    confidence: float | None = None
+    answers: tuple[FoundLabel | FoundText, ...] = ()
+    id: str | None = None
+
+
 class FoundEntity(msgspec.Struct, frozen=True, tag="entity"):
     """The model marked a span of a text.
 
@@ -265,6 +284,7 @@ FoundObject = (
     | FoundLine
     | FoundPoint
     | FoundMask
+    | FoundMaskLink
     | FoundEntity
     | FoundQuote
     | FoundTokens

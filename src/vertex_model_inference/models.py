@@ -132,7 +132,7 @@ class MappingRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Where things stand in a model's own JSON (``[models."...".mapping]`` of ``vmi.toml``).
 
     A path is keys and list positions joined by dots (``"outputs.detections"``, ``"0.name"``); empty: the value itself.
-    At most one of ``box``, ``points``, and ``start`` with ``end`` is set; none of them: the items are classes.
+    At most one of ``box``, ``points``, ``mask``, ``start`` with ``end`` is set; none of them: the items are classes.
 
     Attributes:
         items: Path of the list of things found in the answer; an object counts as a list of one, null as an empty one.
@@ -145,6 +145,8 @@ class MappingRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         normalised: Coordinates go from 0 to 1.
         text: Path of what is written in a box.
         points: Path of an outline in an item, in any spelling of the decoder ``polygons``.
+        mask: Path of the address (http, https, gs) of a picture of the mask, which Labelbox fetches.
+        mask_color: Path of red, green and blue (0 to 255) of the object's pixels in it; white without one.
         start: Path of an entity's first character, from 0; ``end``: of its last.
         end_inclusive: ``end`` is the last character; else the one after it.
         answers: Name of a question about the object, or about the class -> path in an item of the class, or list of
@@ -166,6 +168,8 @@ class MappingRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     normalised: bool = False
     text: str | None = None
     points: str | None = None
+    mask: str | None = None
+    mask_color: str | None = None
     start: str | None = None
     end: str | None = None
     end_inclusive: bool = False

@@ -45,6 +45,8 @@ class MappingSection(BaseModel):
     normalised: bool = False
     text: str | None = None
     points: str | None = None
+    mask: str | None = None
+    mask_color: str | None = None
     start: str | None = None
     end: str | None = None
     end_inclusive: bool = False
@@ -59,8 +61,8 @@ class MappingSection(BaseModel):
         if (self.start is None) is not (self.end is None):
             msg = "start and end go together"
             raise ValueError(msg)
-        if sum(one is not None for one in (self.box, self.points, self.start)) > 1:
-            msg = "only one of box, points, and start with end can be set"
+        if sum(one is not None for one in (self.box, self.points, self.mask, self.start)) > 1:
+            msg = "only one of box, points, mask, and start with end can be set"
             raise ValueError(msg)
         if self.text is not None and self.box is None:
             msg = "text is what is written in a box; set box too"
@@ -68,8 +70,11 @@ class MappingSection(BaseModel):
         if self.relations is not None and self.id is None:
             msg = "relations are between objects with an id; set id too"
             raise ValueError(msg)
-        if self.id is not None and self.box is None and self.points is None and self.start is None:
-            msg = "id is the name of an object; set box, points, or start with end too"
+        if self.mask_color is not None and self.mask is None:
+            msg = "mask_color is the colour of a mask; set mask too"
+            raise ValueError(msg)
+        if self.id is not None and all(one is None for one in (self.box, self.points, self.mask, self.start)):
+            msg = "id is the name of an object; set box, points, mask, or start with end too"
             raise ValueError(msg)
         return self
 

@@ -30,6 +30,7 @@ from vertex_model_inference.findings import (
     FoundLabel,
     FoundLine,
     FoundMask,
+    FoundMaskLink,
     FoundPoint,
     FoundPolygon,
     FoundQuote,
@@ -124,6 +125,9 @@ findings: st.SearchStrategy[list[Finding]] = st.lists(
     | st.builds(FoundLine, points=st.lists(places, max_size=3).map(tuple), **scored)
     | st.builds(FoundPoint, x=sides, y=sides, **scored)
     | st.builds(FoundMask, counts=counts, width=st.just(ROW.width), height=st.just(ROW.height), **scored)
+    | st.builds(
+        FoundMaskLink, uri=texts | st.just("https://h/m.png"), color=st.tuples(*[st.integers(-1, 256)] * 3), **scored
+    )
     | st.builds(FoundEntity, start=st.integers(-1, 9), end=st.integers(0, 9), **scored)
     | st.builds(FoundQuote, text=texts, **scored)
     | st.builds(FoundTokens, selections=st.just(((1, "g", ("t1", "t2")),)) | st.just(()), **scored)

@@ -61,6 +61,8 @@ def finds(option: ModelOption) -> tuple[str, ...] | None:
             return ("box",)
         if mapping.points is not None:
             return ("polygon",)
+        if mapping.mask is not None:
+            return ("linked mask",)
         return ("entity",) if mapping.start is not None else ("label",)
     if name:
         return _FINDS.get(name)

@@ -18,7 +18,15 @@ import msgspec
 from vertex_model_inference.decoders.base import class_name, clip, parse, refuse, size_of, unit
 from vertex_model_inference.decoders.outlines import Points, cut, rings
 from vertex_model_inference.decoders.spans import entity
-from vertex_model_inference.findings import Finding, FoundBox, FoundLabel, FoundPolygon, FoundRelation, FoundText
+from vertex_model_inference.findings import (
+    Finding,
+    FoundBox,
+    FoundLabel,
+    FoundMaskLink,
+    FoundPolygon,
+    FoundRelation,
+    FoundText,
+)
 from vertex_model_inference.geometry.polygons import area
 from vertex_model_inference.models import MappingRules
 from vertex_model_inference.rows import DataRow
@@ -95,6 +103,11 @@ class Mapping:
                 at = max(range(len(outlines)), key=lambda index: area(outlines[index].points))
                 outlines[at] = msgspec.structs.replace(outlines[at], id=known)
             return list(outlines)
+        if rules.mask is not None:
+            uri = _at(item, rules.mask)
+            if not isinstance(uri, str):
+                self._wrong("mask", rules.mask, uri, "the address of a picture", row, where)
+            return [FoundMaskLink(label, uri, self._color(item, row, where), confidence, answers, known)]
         if rules.start is not None and rules.end is not None:
             start, end = (self._whole(item, key, row, where) for key in (rules.start, rules.end))
             last = end if rules.end_inclusive else end - 1
@@ -149,6 +162,16 @@ class Mapping:
             return None
         score = self._number(value, "score", path, row, where)
         return unit(score / 100 if self.rules.percent else score, self.name, row, f"{where}.{path}")
+
+    def _color(self, item: Any, row: DataRow, where: str) -> tuple[int, int, int]:
+        path = self.rules.mask_color
+        if path is None:
+            return (255, 255, 255)
+        value = _at(item, path)
+        try:
+            return msgspec.convert(value, tuple[int, int, int])
+        except ValueError:
+            self._wrong("mask_color", path, value, "red, green and blue", row, where)
 
     def _text(self, item: Any, row: DataRow, where: str) -> str | None:
         value = None if self.rules.text is None else _at(item, self.rules.text)

@@ -30,6 +30,7 @@ from vertex_model_inference.annotations import (
     DocumentEntity,
     FreeText,
     Mask,
+    MaskLink,
     Point,
     Polygon,
     Polyline,
@@ -152,6 +153,8 @@ def _shape(shape: Shape) -> dict[str, Any]:
         return {"line": [_point(x, y) for x, y in shape.points]}
     if isinstance(shape, Point):
         return {"point": _point(shape.x, shape.y)}
+    if isinstance(shape, MaskLink):
+        return {"mask": {"instanceURI": shape.uri, "colorRGB": shape.color}}
     if isinstance(shape, Mask):
         drawn = png(decode(shape.counts, shape.width, shape.height))
         return {"mask": {"png": base64.b64encode(drawn).decode()}}

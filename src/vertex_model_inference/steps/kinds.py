@@ -15,6 +15,7 @@ from vertex_model_inference.findings import (
     FoundEntity,
     FoundLine,
     FoundMask,
+    FoundMaskLink,
     FoundPoint,
     FoundPolygon,
     FoundQuote,
@@ -24,7 +25,7 @@ from vertex_model_inference.findings import (
     FoundVideoMask,
 )
 from vertex_model_inference.steps.features import ToolFeature
-from vertex_model_inference.steps.shapes import About, LeftOut, box, entity, line, mask, point, polygon
+from vertex_model_inference.steps.shapes import About, LeftOut, box, entity, line, mask, mask_link, point, polygon
 from vertex_model_inference.steps.videos import track, video_mask
 from vertex_model_inference.steps.words import quotation, words
 
@@ -60,6 +61,7 @@ KINDS = (
     Kind("box", FoundBox, ("rectangle",), box),
     Kind("polygon", FoundPolygon, ("polygon",), polygon, also=("raster-segmentation", "superpixel")),
     Kind("mask", FoundMask, ("raster-segmentation", "superpixel"), mask, also=("polygon",)),
+    Kind("linked mask", FoundMaskLink, ("raster-segmentation", "superpixel"), mask_link),
     Kind("line", FoundLine, ("line",), line),
     Kind("point", FoundPoint, ("point",), point),
     Kind("entity", FoundEntity, ("named-entity",), entity),

@@ -21,6 +21,7 @@ from vertex_model_inference.findings import (
     FoundLabel,
     FoundLine,
     FoundMask,
+    FoundMaskLink,
     FoundPoint,
     FoundPolygon,
     FoundQuote,
@@ -39,7 +40,7 @@ from vertex_model_inference.steps.locate import Text
 __all__ = ["Placed", "needs_placing", "needs_source", "place"]
 
 _T = TypeVar("_T")
-_GEOMETRY = frozenset((FoundBox, FoundPolygon, FoundLine, FoundPoint, FoundMask))
+_GEOMETRY = frozenset((FoundBox, FoundPolygon, FoundLine, FoundPoint, FoundMask, FoundMaskLink))
 _SPANS = frozenset((FoundEntity, FoundQuote))
 _IN_FRAMES = frozenset((FoundTrack, FoundVideoMask))
 _TAKES: dict[MediaType, frozenset[type]] = {

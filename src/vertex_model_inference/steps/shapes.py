@@ -11,9 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from vertex_model_inference.annotations import Box, Mask, Point, Polygon, Polyline, TextEntity
+from vertex_model_inference.annotations import Box, Mask, MaskLink, Point, Polygon, Polyline, TextEntity
 from vertex_model_inference.errors import MatchError
-from vertex_model_inference.findings import FoundBox, FoundEntity, FoundLine, FoundMask, FoundPoint, FoundPolygon
+from vertex_model_inference.findings import (
+    FoundBox,
+    FoundEntity,
+    FoundLine,
+    FoundMask,
+    FoundMaskLink,
+    FoundPoint,
+    FoundPolygon,
+)
 from vertex_model_inference.geometry.polygons import Ring, area, bounds, clip, open_ring
 from vertex_model_inference.geometry.runs import MAX_PIXELS, BitMask, MalformedRunsError, covered, decode, encode
 from vertex_model_inference.models import MatchRules
@@ -23,10 +31,12 @@ from vertex_model_inference.steps.features import ToolFeature
 from vertex_model_inference.steps.media import is_url
 
 __all__ = ["INVISIBLE", "About", "LeftOut", "box", "entity", "fitted_size", "in_picture", "line", "mask", "point"]
-__all__ += ["polygon"]
+__all__ += ["mask_link", "polygon"]
 
 INVISIBLE = 0.01
 """Pixels: a box narrower than this has no area once it is written down."""
+
+_LONGEST_URI = 4096
 
 _LEAST_AREA = 1e-4
 """Square pixels: an outline with less has no area once it is written down."""
@@ -146,6 +156,16 @@ def mask(found: FoundMask, tool: ToolFeature, about: About) -> Sequence[Polygon 
     return _of_pixels(found, scaled(drawn, wide, high), None, tool, about)
 
 
+def mask_link(found: FoundMaskLink, tool: ToolFeature, about: About) -> Sequence[MaskLink] | LeftOut:
+    """The address as it is: Labelbox fetches the picture, so only what it could never fetch is refused."""
+    if not is_url(found.uri) or len(found.uri) > _LONGEST_URI or not found.uri.isprintable() or " " in found.uri:
+        raise _wrong(found, about.row, "is at no http, https or gs address")
+    if not all(0 <= channel <= 255 for channel in found.color):
+        raise _wrong(found, about.row, f"has the colour {found.color}, its three numbers must be from 0 to 255")
+    name, schema_id = tool.name, tool.feature_schema_id
+    return (MaskLink(name, schema_id, found.uri, found.color, found.confidence, by_id=tool.by_id),)
+
+
 def _of_pixels(
     found: FoundPolygon | FoundMask, drawn: BitMask, counts: bytes | None, tool: ToolFeature, about: About
 ) -> Sequence[Polygon | Mask] | LeftOut:
@@ -243,7 +263,7 @@ def _check_points(found: _Shape, points: Ring, least: int, row: DataRow) -> None
         raise _wrong(found, row, f"has {len(set(points))} different points, it needs at least {least}")
 
 
-_Shape = FoundPolygon | FoundLine | FoundPoint | FoundMask | FoundEntity
+_Shape = FoundPolygon | FoundLine | FoundPoint | FoundMask | FoundMaskLink | FoundEntity
 
 
 def _wrong(found: _Shape, row: DataRow, why: str) -> MatchError:

@@ -18,6 +18,7 @@ from vertex_model_inference.findings import (
     FoundBox,
     FoundLine,
     FoundMask,
+    FoundMaskLink,
     FoundPoint,
     FoundPolygon,
 )
@@ -66,4 +67,11 @@ def _stored(found: Finding, row: DataRow, orientation: int) -> Finding:
                 f"A mask of class {found.label!r:.80} on data row {row.id} cannot be read: {error}.", data_row_id=row.id
             ) from None
         return msgspec.structs.replace(found, counts=encode(mask), width=mask.shape[1], height=mask.shape[0])
+    if isinstance(found, FoundMaskLink):
+        raise DecodeError(
+            f"The mask of class {found.label!r:.80} on data row {row.id} is given by its address, and cannot be turned "
+            "back to how the picture is stored.",
+            hint='Let the model leave the EXIF orientation alone (exif = "ignored"), or answer the pixels themselves.',
+            data_row_id=row.id,
+        )
     return found

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vertex_model_inference.decoders.mapping import Mapping
 from vertex_model_inference.findings import (
     Finding,
     FoundBox,
@@ -32,7 +33,7 @@ from vertex_model_inference.geometry.masks import draw
 from vertex_model_inference.geometry.runs import BitMask, encode
 from vertex_model_inference.labelbox.ndjson import lines, row_uuids
 from vertex_model_inference.labelbox.ontologies import parse_ontology
-from vertex_model_inference.models import MatchRules
+from vertex_model_inference.models import MappingRules, MatchRules
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.sandbox.child import run_in_thread
@@ -186,6 +187,20 @@ def test_a_mask_and_a_polygon_drawn_as_one(scene: Scene, confidence: float) -> N
     (found,) = scene.objects(scene.image, [FoundPolygon("pixels", RING, confidence)])["objects"]
     assert np.array_equal(_pixels(found), draw(RING, WIDTH, HEIGHT))
     assert found["confidence"] == pytest.approx(confidence, abs=1e-6)
+
+
+def test_a_mask_in_a_picture_that_labelbox_fetches(scene: Scene, tmp_path: Path) -> None:
+    mask = _mask()
+    picture = np.zeros((*mask.shape, 3), dtype=np.uint8)
+    picture[mask] = (7, 0, 255)
+    picture[30:, :10] = (255, 255, 255)  # another object's
+    Image.fromarray(picture).save(tmp_path / "masks.png")
+    answer = {"cls": "pixels", "at": scene.run.client.upload_file(str(tmp_path / "masks.png")), "rgb": [7, 0, 255]}
+    rules = MappingRules(label="cls", mask="at", mask_color="rgb")
+    findings = Mapping(rules).decode(msgspec.json.encode([answer]), scene.image)
+    (found,) = scene.objects(scene.image, list(findings))["objects"]
+    assert found["annotation_kind"] == "ImageSegmentationMask"
+    assert np.array_equal(_pixels(found), mask)
 
 
 def test_a_mask_becomes_polygons_that_cover_it(scene: Scene) -> None:

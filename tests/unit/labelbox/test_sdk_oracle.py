@@ -25,6 +25,7 @@ from vertex_model_inference.annotations import (
     FreeText,
     KeyFrame,
     Mask,
+    MaskLink,
     Point,
     Polygon,
     Polyline,
@@ -84,6 +85,14 @@ PAIRS: list[tuple[Annotation, Any]] = [
     ),
     (Polyline("l", ID, RING, 0.5), _object("l", sdk.Line(points=_points(RING)))),
     (Point("pt", ID, 3, 4.5, 0.5), _object("pt", sdk.Point(x=3, y=4.5))),
+    (
+        MaskLink("m", ID, "https://masks.example/m.png", (7, 0, 255), 0.5, NESTED),
+        _object(
+            "m",
+            sdk.Mask(mask=sdk.MaskData(url="https://masks.example/m.png"), color=(7, 0, 255)),
+            classifications=_sdk_nested(),
+        ),
+    ),
     (TextEntity("ner", ID, 10, 20, 0.5), _object("ner", sdk.TextEntity(start=10, end=20))),
     (
         Radio("q", ID, Answer("a", ID, 0.0)),
