@@ -18,7 +18,7 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         decoded/00000.jsonl       Decoded a line: how many annotations of the row are in the file above
         ended/<step>-00000.jsonl  Outcome a line: rows of the shard that ended at that step
         outcomes/00000.jsonl      Outcome a line: exactly one for each row of the shard
-        label_masks/00000.jsonl   masks of labels, fetched once
+        label_masks/00000.jsonl   masks of labels, fetched once; predicted_masks/ of predictions that link to theirs
         agreement/00000.jsonl     RowAgreement a line, for rows that are labelled and answered
         metrics/00000.ndjson      custom metrics of the rows, where the model asks for them
         evaluation.json           Evaluation: predictions against labels, where there are labels

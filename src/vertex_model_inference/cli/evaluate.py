@@ -136,7 +136,7 @@ def _choice(out: Console, one: ChoiceScore, *, detailed: bool) -> None:
 
 
 def _objects(out: Console, one: ObjectScore, *, detailed: bool) -> None:
-    at = {"iou": f"IoU {one.at}", "distance": f"{one.at} px", "span": one.at}[one.measure]
+    at = {"iou": f"IoU {one.at}", "distance": f"{one.at} px", "span": one.at}.get(one.measure, one.at)
     level = one.levels[0]
     figures = [f"precision {percent(level.precision)}", f"recall {percent(level.recall)}", f"F1 {percent(level.f1)}"]
     if one.measure == "iou":
@@ -145,7 +145,7 @@ def _objects(out: Console, one: ObjectScore, *, detailed: bool) -> None:
         figures += [f"mean IoU {percent(one.mean_overlap)}"]
     elif one.measure == "distance":
         figures += [f"mean distance {one.mean_overlap:.2f} px"] if one.mean_overlap is not None else []
-    else:
+    elif one.measure == "span":
         figures += [f"overlapping F1 {percent(one.levels[1].f1)}"]
     name = one.kind.replace("_", " ")
     out.print(f"  {name} at {at}: {', '.join(figures)}; {one.labels:,} labelled, {one.predictions:,} predicted")
