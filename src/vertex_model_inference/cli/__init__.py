@@ -8,6 +8,7 @@ import typer
 
 from vertex_model_inference import __version__
 from vertex_model_inference.cli import (
+    cancel,
     check,
     compare,
     demo,
@@ -37,6 +38,7 @@ app.command()(serve.serve)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
 app.command()(run.run)
+app.command()(cancel.cancel)
 app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)
