@@ -15,6 +15,7 @@ from vertex_model_inference.cli import (
     engine,
     evaluate,
     models,
+    resume,
     run,
     sandbox,
     sandbox_seed,
@@ -38,6 +39,7 @@ app.command()(serve.serve)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
 app.command()(run.run)
+app.command()(resume.resume)
 app.command()(cancel.cancel)
 app.command()(status.status)
 app.command()(status.outcomes)

@@ -47,7 +47,7 @@ def run(
     option = option_named(catalog_of(settings).refresh(), model)
     surroundings = Surroundings(settings)
     must_exist(settings, surroundings.labelbox, model_run_id)
-    shown = _Bars(quiet=json_ or not sys.stderr.isatty())
+    shown = Bars(quiet=json_ or not sys.stderr.isatty())
     service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update)
     service.start()
     try:
@@ -150,7 +150,7 @@ def exit_code(finished: Finished) -> int:
     return 3 if finished.counts.failed or finished.counts.skipped else 0
 
 
-class _Bars:
+class Bars:
     """A progress bar for each step; on a terminal only."""
 
     def __init__(self, *, quiet: bool) -> None:
@@ -173,7 +173,7 @@ class _Bars:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> _Bars:
+    def __enter__(self) -> Bars:
         if not self._quiet:
             self._progress.start()
         return self

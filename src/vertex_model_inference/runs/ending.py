@@ -72,8 +72,10 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None, *,
     else:
         state, message = _verdict(counts, causes, examples, error)
     elsewhere = _elsewhere(context) if state is RunState.COMPLETE else ""
+    if stop is None and context.halt.stop is not None and state is RunState.COMPLETE:
+        message = f"{message} {context.halt.stop.words} Nothing was left to do."
     message = " ".join(filter(None, (message, _whereabouts(context, delivered), elsewhere)))
-    status = Progress.last_status(context.spec, counts)
+    status = Progress.last_status(context.spec, counts, left)
     metadata = {
         **progress_metadata(status, run_url(context)),
         "vmi_delivered": dict(delivered),
