@@ -14,6 +14,7 @@ from vertex_model_inference.cli import (
     engine,
     evaluate,
     models,
+    retry,
     run,
     sandbox,
     sandbox_seed,
@@ -37,6 +38,7 @@ app.command()(serve.serve)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
 app.command()(run.run)
+app.command()(retry.retry)
 app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)
