@@ -17,7 +17,7 @@ import structlog
 
 from vertex_model_inference.errors import LabelboxError, StorageError, VmiError
 from vertex_model_inference.models import Predictor
-from vertex_model_inference.outcomes import Counts
+from vertex_model_inference.outcomes import Counts, OutcomeStatus
 from vertex_model_inference.runs.ending import Finished, fail, finish
 from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.runs.status import STEPS, RunState
@@ -38,6 +38,7 @@ from vertex_model_inference.steps import (
 )
 from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context, Stop
+from vertex_model_inference.steps.halting import Ending, HaltedError
 from vertex_model_inference.vertex.jobs import BatchJob
 from vertex_model_inference.waiting import noting
 
@@ -54,6 +55,8 @@ _AGAIN_SHARDS = 10
 """Of which answers are read again in one group: it is only reckoning."""
 _CARRIED_FROM = 1_000_000
 """Numbers of groups for which nothing is done, apart from the others': those name jobs."""
+_CANCELLING_POLLS = 30
+"""So many looks, of ``POLL_S`` each, a job may take to be cancelled; then its run ends without what it wrote."""
 _EXPORTS_IN_VAIN = 3
 """So many exports of a run may expire one after the other without a new row."""
 
@@ -178,9 +181,8 @@ def leave(runner: Runner, context: Context, progress: Progress, group: Group, st
         StorageError: Outcomes cannot be written.
     """
     counts = Counts()
-    ending = (stop.step, stop.code, stop.message, stop.retryable)
     for shard in group.shards:
-        closed = runner.step("close", upload.close_shard, context, shard, ending)
+        closed = runner.step("close", upload.close_shard, context, shard, stop.ending())
         counts += closed
         progress.ended(closed)
     return counts
@@ -195,9 +197,9 @@ def end(runner: Runner, context: Context, progress: Progress, counts: Counts, er
     """The run's last step: outcomes added up, Labelbox told, the status file closed."""
     progress.hush()
     if error is None:
-        runner.step("evaluate", evaluate.evaluate_run, context)
+        runner.step("evaluate", _evaluate, context)
     try:
-        finished = runner.step("finish", finish, context, counts, _words(error))
+        finished = runner.step("finish", finish, context, counts, _words(error), whole=progress.status.export_complete)
     except StorageError as unread:
         # The outcomes cannot be read, so none may be claimed; but Labelbox must not show a run that goes on for ever.
         finished = runner.step("fail", fail, context, counts, str(error or unread))
@@ -210,6 +212,11 @@ def end(runner: Runner, context: Context, progress: Progress, counts: Counts, er
                 log.warning("jobs not read", run_id=context.spec.run_id, cause=str(unread))
     progress.finish(RunState(finished.state), finished.counts, finished.message)
     return finished
+
+
+def _evaluate(context: Context) -> int:
+    """Figures of a run that was stopped would tell little, and whoever stopped it wants an end."""
+    return 0 if context.halt.stop is not None else evaluate.evaluate_run(context)
 
 
 class _JobFile(msgspec.Struct):
@@ -232,6 +239,7 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
 
     Raises:
         LabelboxError: The export failed.
+        HaltedError: The run was cancelled before the export's end.
     """
     spec = context.spec
     batch = spec.option.predictor is Predictor.BATCH
@@ -246,55 +254,64 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     offset: int | None = 0
     shard = number = written = in_vain = 0
     ready: list[int] = []
-    while offset is not None:
-        least_rows = first if first and shard == 0 else least
-        with _timed(progress, "export") as clock:
-            part = runner.step(
-                "export",
-                export.export_slice,
-                context,
-                begun.task,
-                offset,
-                shard,
-                least_rows,
-                canary=first if number == 0 else 0,
-                written=written,
-            )
-            clock.rows = sum(part.rows)
-        shards = [part.first_shard + i for i in range(len(part.rows))]
-        shard += len(shards)
-        found = len(shards)
-        carried = [each for each in shards if part.way(each) is Way.CARRIED]
-        offset = part.next_offset
-        if part.expired:
-            in_vain = 0 if found else in_vain + 1
-            if in_vain >= _EXPORTS_IN_VAIN:
-                raise LabelboxError(
-                    f"{in_vain} exports of the model run expired before they could be read.",
-                    code="export_expired",
-                    hint="Start the run again; if it stays so, ask Labelbox.",
-                    retryable=True,
+    try:
+        while offset is not None:
+            least_rows = first if first and shard == 0 else least
+            with _timed(progress, "export") as clock:
+                part = runner.step(
+                    "export",
+                    export.export_slice,
+                    context,
+                    begun.task,
+                    offset,
+                    shard,
+                    least_rows,
+                    canary=first if number == 0 else 0,
+                    written=written,
                 )
-            begun = _begin_export(runner, context, progress)
-            offset, written = 0, shard
-        elif offset is None:
-            progress.exported()
-        if carried:
-            yield Group(_CARRIED_FROM + carried[0], carried, way=Way.CARRIED.value)
-            shards = [each for each in shards if each not in carried]
-        if first and number == 0 and shards:
-            yield Group(number, shards[:1], canary=True, way=part.way(shards[0]).value)
-            del shards[0]
-            number += 1
-        again = [each for each in shards if part.way(each) is Way.AGAIN]
-        for start in range(0, len(again), _AGAIN_SHARDS):
-            yield Group(number, again[start : start + _AGAIN_SHARDS], way=Way.AGAIN.value)
-            number += 1
-        ready += [each for each in shards if part.way(each) is Way.WORK]
-        while len(ready) >= per_group or (ready and offset is None):
-            yield Group(number, ready[:per_group])
-            del ready[:per_group]
-            number += 1
+                clock.rows = sum(part.rows)
+            shards = [part.first_shard + i for i in range(len(part.rows))]
+            shard += len(shards)
+            found = len(shards)
+            carried = [each for each in shards if part.way(each) is Way.CARRIED]
+            offset = part.next_offset
+            if part.halted:
+                offset = None
+            elif part.expired:
+                in_vain = 0 if found else in_vain + 1
+                if in_vain >= _EXPORTS_IN_VAIN:
+                    raise LabelboxError(
+                        f"{in_vain} exports of the model run expired before they could be read.",
+                        code="export_expired",
+                        hint="Start the run again; if it stays so, ask Labelbox.",
+                        retryable=True,
+                    )
+                begun = _begin_export(runner, context, progress)
+                offset, written = 0, shard
+            elif offset is None:
+                progress.exported()
+            if carried:
+                yield Group(_CARRIED_FROM + carried[0], carried, way=Way.CARRIED.value)
+                shards = [each for each in shards if each not in carried]
+            if first and number == 0 and shards:
+                yield Group(number, shards[:1], canary=True, way=part.way(shards[0]).value)
+                del shards[0]
+                number += 1
+            again = [each for each in shards if part.way(each) is Way.AGAIN]
+            for start in range(0, len(again), _AGAIN_SHARDS):
+                yield Group(number, again[start : start + _AGAIN_SHARDS], way=Way.AGAIN.value)
+                number += 1
+            ready += [each for each in shards if part.way(each) is Way.WORK]
+            while len(ready) >= per_group or (ready and offset is None):
+                yield Group(number, ready[:per_group])
+                del ready[:per_group]
+                number += 1
+            if part.halted:
+                context.halt.check()
+    except VmiError:
+        if ready:  # what is exported gets its outcomes, whatever becomes of the rest
+            yield Group(number, ready)
+        raise
 
 
 def _begin_export(runner: Runner, context: Context, progress: Progress) -> export.Export:
@@ -346,7 +363,8 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
     except Exception as caught:  # noqa: BLE001  # see _ours
         error = _ours(caught, context.spec.run_id)
         log.warning("group stopped", run_id=context.spec.run_id, group=group.number, at=at, cause=str(error))
-        ending = (at, error.error_code, str(error), error.retryable)
+        status = OutcomeStatus.SKIPPED if isinstance(error, HaltedError) else OutcomeStatus.FAILED
+        ending = Ending(at, error.error_code, str(error), error.retryable, status)
         for shard in open_shards:
             closed = runner.step("close", upload.close_shard, context, shard, ending)
             counts += closed
@@ -374,8 +392,10 @@ def _batch(runner: Runner, context: Context, progress: Progress, group: Group) -
         else:
             job = runner.step("submit", predict_batch.submit, context, group.number)
             progress.job(job.name, job.state)
-        while not job.ended:
+        cancelling = 0
+        while not job.ended and cancelling < _CANCELLING_POLLS:
             job = runner.step("poll", predict_batch.poll, context, job.name, POLL_S)
+            cancelling += job.state == predict_batch.CANCELLING
             progress.job(job.name, job.state)
         collected = runner.step("collect", predict_batch.collect, context, group.number, group.shards, job)
         clock.rows = collected.answered + collected.ended
