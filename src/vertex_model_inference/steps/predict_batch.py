@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 import msgspec
 import orjson
 
-from vertex_model_inference.errors import DecodeError, NotFoundError, StorageError
+from vertex_model_inference.errors import DecodeError, NotFoundError, StorageError, VertexError
 from vertex_model_inference.gemini.requests import key_of
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
@@ -27,6 +27,7 @@ from vertex_model_inference.steps import gemini_batch
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.gemini_requests import nothing_to_ask, requests_of
 from vertex_model_inference.steps.instances import KEY_FIELD, Template, template_of
+from vertex_model_inference.storage.store import Entry, Store
 from vertex_model_inference.vertex.jobs import BatchJob
 
 __all__ = ["NO_JOB", "Collected", "collect", "poll", "submit", "write_instances"]
@@ -34,6 +35,7 @@ __all__ = ["NO_JOB", "Collected", "collect", "poll", "submit", "write_instances"
 NO_JOB = BatchJob(name="", state="SUCCEEDED")
 """Stands for the job of a group that has no instance to predict."""
 
+_LISTINGS = 4
 _ENCODER = msgspec.json.Encoder()
 _PART_BYTES = 32 << 20
 
@@ -212,6 +214,7 @@ def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) 
 
     Raises:
         StorageError: The output cannot be read.
+        VertexError: There is no output although there are predictions.
     """
     gemini = context.spec.option.gemini is not None
     if not gemini and not _keyed(context):
@@ -264,10 +267,31 @@ def _output_lines(context: Context, job: BatchJob) -> Iterator[bytes]:
         return
     try:
         store, folder = context.buckets.of(job.output.rstrip("/") + "/x")
-        for entry in store.entries(folder.rsplit("/", 1)[0]):
+        for entry in _listed(store, folder.rsplit("/", 1)[0], job):
             yield from store.lines(entry.path)
     except NotFoundError as error:
         raise StorageError(f"The output of {job.name} vanished: {error.message}", retryable=True) from None
+
+
+def _listed(store: Store, folder: str, job: BatchJob) -> list[Entry]:
+    """The files in the job's folder; what reads as none is made sure of where Vertex has told of predictions.
+
+    Raises:
+        VertexError: Vertex tells of predictions and there is no file.
+    """
+    for attempt in range(_LISTINGS):
+        if attempt:
+            time.sleep(0.5 * attempt)
+        found = list(store.entries(folder))
+        if found or job.succeeded <= 0:
+            return found
+    raise VertexError(
+        f"The batch prediction job {job.name} tells of {job.succeeded} predictions, and Storage lists no file in its "
+        f"output folder {job.output}.",
+        code="output_missing",
+        hint="Run again; if it stays so, look at the folder in the Cloud console.",
+        retryable=True,
+    )
 
 
 def _read_line(line: bytes, *, keyed: bool) -> tuple[str, _Said]:
