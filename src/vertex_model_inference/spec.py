@@ -24,6 +24,7 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         evaluation.json           Evaluation: predictions against labels, where there are labels
         refused.json              why Labelbox takes no predictions into the model run, where it does not
         batches/00000.json        the project's batch that rows of shards were put into, for the destination project
+        cancel.json               CancelMark: the run is to stop; written once, by whoever stops it
         verdict.json              how the run ended, written before Labelbox is told
 """
 
@@ -148,7 +149,10 @@ class Files:
         self.status = f"{self.folder}/status.json"
         self.ontology = f"{self.folder}/ontology.json"
         self.verdict = f"{self.folder}/verdict.json"
+        self.cancel = f"{self.folder}/cancel.json"
+        self.jobs_folder = f"{self.folder}/jobs"
         self.evaluation = f"{self.folder}/evaluation.json"
+        self.rows_folder = f"{self.folder}/rows"
         self.labels_folder = f"{self.folder}/labels"
         self.refused = f"{self.folder}/refused.json"
         self.predictions_folder = f"{self.folder}/predictions"

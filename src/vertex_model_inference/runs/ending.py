@@ -17,6 +17,7 @@ from vertex_model_inference.runs.status import RunState
 from vertex_model_inference.spec import ARTIFACTS_VERSION
 from vertex_model_inference.steps import destinations
 from vertex_model_inference.steps.context import Context
+from vertex_model_inference.steps.halting import BUDGET, CANCELLED
 from vertex_model_inference.steps.signatures import strip_open_shards
 from vertex_model_inference.storage.store import Entry
 
@@ -39,13 +40,14 @@ class Finished(NamedTuple):
     message: str
 
 
-def finish(context: Context, expected: Counts, error: tuple[str, str] | None) -> Finished:
+def finish(context: Context, expected: Counts, error: tuple[str, str] | None, *, whole: bool = True) -> Finished:
     """Add up the outcomes and tell Labelbox how the run ended.
 
     Args:
         context: The run.
         expected: What the groups reported; the files are what counts.
         error: (code, sentence) of what stopped the run before its export was done.
+        whole: The export was read to its end.
 
     Raises:
         StorageError: The outcomes cannot be read.
@@ -54,6 +56,7 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
     causes: Counter[str] = Counter()
     delivered: Counter[str] = Counter()
     examples: dict[str, str] = {}
+    left = 0
     usual = context.spec.delivery.destinations or ()
     for entry in _listed(context, expected):
         shard: list[Outcome] = [_OUTCOME.decode(line) for line in context.store.lines(entry.path)]
@@ -64,11 +67,16 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
                 code = item.code or "unknown"
                 causes[code] += 1
                 examples.setdefault(code, item.message or "")
+            left += item.code in (CANCELLED, BUDGET) and item.status is OutcomeStatus.SKIPPED
     if error is not None:
         strip_open_shards(context)
     if counts != expected:
         log.warning("outcome files and groups differ", run_id=context.spec.run_id, files=counts, groups=expected)
-    state, message = _verdict(counts, causes, examples, error)
+    stop = _stop(context, error, left, whole=whole)
+    if stop is not None:
+        state, message = _stopped(counts, causes, stop, left, whole=whole)
+    else:
+        state, message = _verdict(counts, causes, examples, error)
     elsewhere = _elsewhere(context) if state is RunState.COMPLETE else ""
     message = " ".join(filter(None, (message, _whereabouts(context, delivered), elsewhere)))
     status = Progress.last_status(context.spec, counts)
@@ -79,7 +87,7 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None) ->
         "vmi_artifacts_version": ARTIFACTS_VERSION,
     }
     context.store.put(context.files.verdict, msgspec.json.encode(Finished(state.value, counts, message)))
-    trouble = state is RunState.FAILED or counts.failed or counts.skipped or elsewhere
+    trouble = state is not RunState.COMPLETE or counts.failed or counts.skipped or elsewhere
     try:
         _last_word(context, state, message if trouble else "", metadata)
     except VmiError as untold:
@@ -135,8 +143,39 @@ def _last_word(context: Context, state: RunState, trouble: str, metadata: dict[s
     for attempt in stamina.retry_context(on=again, attempts=10, timeout=PATIENCE_S, wait_initial=1, wait_max=60):
         with attempt:
             context.labelbox.set_status(
-                context.spec.model_run_id, state.value, error_message=trouble, metadata=metadata
+                context.spec.model_run_id, state.pipeline, error_message=trouble, metadata=metadata
             )
+
+
+def _stop(context: Context, error: tuple[str, str] | None, left: int, *, whole: bool) -> tuple[str, str] | None:
+    """(code, sentence) of what stopped the run, if it was cancelled or a budget was used up before its work was done.
+
+    A run that was cancelled when nothing was left to do has completed all the same.
+    """
+    if error is not None and error[0] == BUDGET:
+        return error
+    stop = context.halt.stop
+    if stop is not None and (left or not whole):
+        return stop.code, stop.words
+    return None
+
+
+def _stopped(
+    counts: Counts, causes: Counter[str], stop: tuple[str, str], left: int, *, whole: bool
+) -> tuple[RunState, str]:
+    parts = [f"{counts.predicted:,} predicted"]
+    if counts.empty:
+        parts.append(f"{counts.empty:,} empty")
+    if left:
+        parts.append(f"{left:,} not done")
+    if counts.skipped > left:
+        parts.append(f"{counts.skipped - left:,} skipped")
+    if counts.failed:
+        listed = ", ".join(f"{code} {n:,}" for code, n in causes.most_common(5))
+        parts.append(f"{counts.failed:,} failed ({listed})")
+    which, rest = ("", "") if whole else (" that were exported by then", " Others were not read, and have no outcome.")
+    state = RunState.CANCELLED if stop[0] == CANCELLED else RunState.STOPPED
+    return state, f"{stop[1]} Of {counts.exported:,} data rows{which}: {', '.join(parts)}.{rest}"
 
 
 def _verdict(

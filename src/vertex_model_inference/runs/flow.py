@@ -17,7 +17,7 @@ import structlog
 
 from vertex_model_inference.errors import LabelboxError, StorageError, VmiError
 from vertex_model_inference.models import Predictor
-from vertex_model_inference.outcomes import Counts
+from vertex_model_inference.outcomes import Counts, OutcomeStatus
 from vertex_model_inference.runs.ending import Finished, fail, finish
 from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.runs.status import RunState
@@ -34,6 +34,7 @@ from vertex_model_inference.steps import (
     upload,
 )
 from vertex_model_inference.steps.context import Context, Stop
+from vertex_model_inference.steps.halting import Ending, HaltedError
 from vertex_model_inference.vertex.jobs import BatchJob
 from vertex_model_inference.waiting import noting
 
@@ -46,6 +47,8 @@ log = structlog.get_logger()
 
 GROUPS_IN_FLIGHT = 4
 POLL_S = 20.0
+_CANCELLING_POLLS = 30
+"""So many looks, of ``POLL_S`` each, a job may take to be cancelled; then its run ends without what it wrote."""
 _EXPORTS_IN_VAIN = 3
 """So many exports of a run may expire one after the other without a new row."""
 
@@ -148,9 +151,8 @@ def leave(runner: Runner, context: Context, progress: Progress, group: Group, st
         StorageError: Outcomes cannot be written.
     """
     counts = Counts()
-    ending = (stop.step, stop.code, stop.message, stop.retryable)
     for shard in group.shards:
-        closed = runner.step("close", upload.close_shard, context, shard, ending)
+        closed = runner.step("close", upload.close_shard, context, shard, stop.ending())
         counts += closed
         progress.ended(closed)
     return counts
@@ -165,9 +167,9 @@ def end(runner: Runner, context: Context, progress: Progress, counts: Counts, er
     """The run's last step: outcomes added up, Labelbox told, the status file closed."""
     progress.hush()
     if error is None:
-        runner.step("evaluate", evaluate.evaluate_run, context)
+        runner.step("evaluate", _evaluate, context)
     try:
-        finished = runner.step("finish", finish, context, counts, _words(error))
+        finished = runner.step("finish", finish, context, counts, _words(error), whole=progress.status.export_complete)
     except StorageError as unread:
         # The outcomes cannot be read, so none may be claimed; but Labelbox must not show a run that goes on for ever.
         finished = runner.step("fail", fail, context, counts, str(error or unread))
@@ -180,6 +182,11 @@ def end(runner: Runner, context: Context, progress: Progress, counts: Counts, er
                 log.warning("jobs not read", run_id=context.spec.run_id, cause=str(unread))
     progress.finish(RunState(finished.state), finished.counts, finished.message)
     return finished
+
+
+def _evaluate(context: Context) -> int:
+    """Figures of a run that was stopped would tell little, and whoever stopped it wants an end."""
+    return 0 if context.halt.stop is not None else evaluate.evaluate_run(context)
 
 
 class _JobFile(msgspec.Struct):
@@ -202,6 +209,7 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
 
     Raises:
         LabelboxError: The export failed.
+        HaltedError: The run was cancelled before the export's end.
     """
     spec = context.spec
     batch = spec.option.predictor is Predictor.BATCH
@@ -214,45 +222,54 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     offset: int | None = 0
     shard = number = written = in_vain = 0
     ready: list[int] = []
-    while offset is not None:
-        least_rows = first if first and shard == 0 else least
-        with _timed(progress, "export") as clock:
-            part = runner.step(
-                "export",
-                export.export_slice,
-                context,
-                begun.task,
-                offset,
-                shard,
-                least_rows,
-                canary=first,
-                written=written,
-            )
-            clock.rows = sum(part.rows)
-        shards = [part.first_shard + i for i in range(len(part.rows))]
-        shard += len(shards)
-        offset = part.next_offset
-        if part.expired:
-            in_vain = 0 if shards else in_vain + 1
-            if in_vain >= _EXPORTS_IN_VAIN:
-                raise LabelboxError(
-                    f"{in_vain} exports of the model run expired before they could be read.",
-                    code="export_expired",
-                    hint="Start the run again; if it stays so, ask Labelbox.",
-                    retryable=True,
+    try:
+        while offset is not None:
+            least_rows = first if first and shard == 0 else least
+            with _timed(progress, "export") as clock:
+                part = runner.step(
+                    "export",
+                    export.export_slice,
+                    context,
+                    begun.task,
+                    offset,
+                    shard,
+                    least_rows,
+                    canary=first,
+                    written=written,
                 )
-            begun = _begin_export(runner, context, progress)
-            offset, written = 0, shard
-        elif offset is None:
-            progress.exported()
-        if first and number == 0 and shards:
-            yield Group(number, [shards.pop(0)], canary=True)
-            number += 1
-        ready += shards
-        while len(ready) >= per_group or (ready and offset is None):
-            yield Group(number, ready[:per_group])
-            del ready[:per_group]
-            number += 1
+                clock.rows = sum(part.rows)
+            shards = [part.first_shard + i for i in range(len(part.rows))]
+            shard += len(shards)
+            offset = part.next_offset
+            if part.halted:
+                offset = None
+            elif part.expired:
+                in_vain = 0 if shards else in_vain + 1
+                if in_vain >= _EXPORTS_IN_VAIN:
+                    raise LabelboxError(
+                        f"{in_vain} exports of the model run expired before they could be read.",
+                        code="export_expired",
+                        hint="Start the run again; if it stays so, ask Labelbox.",
+                        retryable=True,
+                    )
+                begun = _begin_export(runner, context, progress)
+                offset, written = 0, shard
+            elif offset is None:
+                progress.exported()
+            if first and number == 0 and shards:
+                yield Group(number, [shards.pop(0)], canary=True)
+                number += 1
+            ready += shards
+            while len(ready) >= per_group or (ready and offset is None):
+                yield Group(number, ready[:per_group])
+                del ready[:per_group]
+                number += 1
+            if part.halted:
+                context.halt.check()
+    except VmiError:
+        if ready:  # what is exported gets its outcomes, whatever becomes of the rest
+            yield Group(number, ready)
+        raise
 
 
 def _begin_export(runner: Runner, context: Context, progress: Progress) -> export.Export:
@@ -300,7 +317,8 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
     except Exception as caught:  # noqa: BLE001  # see _ours
         error = _ours(caught, context.spec.run_id)
         log.warning("group stopped", run_id=context.spec.run_id, group=group.number, at=at, cause=str(error))
-        ending = (at, error.error_code, str(error), error.retryable)
+        status = OutcomeStatus.SKIPPED if isinstance(error, HaltedError) else OutcomeStatus.FAILED
+        ending = Ending(at, error.error_code, str(error), error.retryable, status)
         for shard in open_shards:
             closed = runner.step("close", upload.close_shard, context, shard, ending)
             counts += closed
@@ -326,8 +344,10 @@ def _batch(runner: Runner, context: Context, progress: Progress, group: Group) -
         else:
             job = runner.step("submit", predict_batch.submit, context, group.number)
             progress.job(job.name, job.state)
-        while not job.ended:
+        cancelling = 0
+        while not job.ended and cancelling < _CANCELLING_POLLS:
             job = runner.step("poll", predict_batch.poll, context, job.name, POLL_S)
+            cancelling += job.state == predict_batch.CANCELLING
             progress.job(job.name, job.state)
         collected = runner.step("collect", predict_batch.collect, context, group.number, group.shards, job)
         clock.rows = collected.answered + collected.ended

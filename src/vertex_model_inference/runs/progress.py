@@ -21,6 +21,7 @@ from vertex_model_inference.errors import NotFoundError, VmiError
 from vertex_model_inference.outcomes import Counts
 from vertex_model_inference.runs.status import STEPS, RunState, RunStatus, StepProgress, now
 from vertex_model_inference.spec import Files, RunSpec
+from vertex_model_inference.steps.halting import Stop
 from vertex_model_inference.waiting import Waits
 
 if TYPE_CHECKING:
@@ -162,6 +163,12 @@ class Progress:
             self.status.state = max(state, self.status.state, key=_ORDER.index)
             self._dirty = True
         self._publish(to_labelbox=True)
+
+    def halted(self, stop: Stop) -> None:
+        """The run is being stopped."""
+        with self._lock:
+            self.status.halted = stop.words
+            self._dirty = True
 
     def exported(self) -> None:
         """The whole export has been read."""

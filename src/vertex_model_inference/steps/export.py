@@ -20,6 +20,7 @@ from vertex_model_inference.labelbox.exports import labels_of, parse_export_row
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.halting import CANCELLED
 from vertex_model_inference.steps.media import presumed
 
 __all__ = ["Export", "ExportSlice", "begin_export", "export_slice"]
@@ -46,12 +47,14 @@ class ExportSlice(NamedTuple):
         rows: Rows of each shard written, in order.
         next_offset: Byte offset of the next call; None when the export is at its end, or ``expired``.
         expired: Labelbox gives no more of this export; another must be begun for the rows that are left.
+        halted: The run was cancelled before the export's end.
     """
 
     first_shard: int
     rows: list[int]
     next_offset: int | None
     expired: bool = False
+    halted: bool = False
 
 
 class _LabelsLine(msgspec.Struct):
@@ -64,10 +67,18 @@ def begin_export(context: Context) -> Export:
 
     Raises:
         LabelboxError: Labelbox refused, or the export failed or took longer than two hours.
+        HaltedError: The run is cancelled.
     """
-    spec = context.spec
+    spec, halt = context.spec, context.halt
+    if _cancelled(context):
+        halt.check()
     task = context.labelbox.start_export(spec.model_run_id, f"vmi-{spec.run_id}")
-    return Export(task, context.labelbox.wait_export(task, EXPORT_TIMEOUT_S).total_lines)
+    try:
+        return Export(task, context.labelbox.wait_export(task, EXPORT_TIMEOUT_S, sleep=halt.wait).total_lines)
+    except LabelboxError:
+        if _cancelled(context):
+            halt.check()
+        raise
 
 
 def export_slice(
@@ -98,10 +109,11 @@ def export_slice(
     sink = _Sink(context, first_shard, canary)
     known = _Known(context, written) if written else None
     next_offset: int | None = None
-    expired = False
+    expired = halted = False
     try:
         for chunk in context.labelbox.export_chunks(task, offset):
-            if sink.total >= least_rows:
+            halted = _cancelled(context)
+            if halted or sink.total >= least_rows:
                 next_offset = chunk.start
                 break
             for line in context.labelbox.read_chunk(task, chunk):
@@ -112,7 +124,13 @@ def export_slice(
         log.warning("the export expired", run_id=context.spec.run_id, cause=str(error))
         expired = True
     sink.flush()
-    return ExportSlice(first_shard, sink.rows, None if expired else next_offset, expired)
+    return ExportSlice(first_shard, sink.rows, None if expired or halted else next_offset, expired, halted)
+
+
+def _cancelled(context: Context) -> bool:
+    """Whether the rows that are left need no outcome. Those of a run that stopped at a budget do: they say so."""
+    stop = context.halt.stop
+    return stop is not None and stop.code == CANCELLED
 
 
 class _Known:

@@ -14,15 +14,21 @@ import msgspec
 from vertex_model_inference.errors import StorageError, UploadRefusedError, VmiError
 from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
 from vertex_model_inference.spec import Decoded
-from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.context import Context, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.delivery import Statuses, deliver
 from vertex_model_inference.steps.destinations import fall_back, in_force
+from vertex_model_inference.steps.halting import Ending
 from vertex_model_inference.steps.signatures import strip_shard
 
 __all__ = ["PART_BYTES", "PART_LINES", "UploadDone", "close_shard", "upload_shard"]
 
 PART_LINES = 20_000
 PART_BYTES = 8_000_000
+
+
+_UNACCOUNTED = Ending(
+    "upload", "unaccounted", "No step of the run said how the row ended; this is a fault of ours.", retryable=True
+)
 
 
 class UploadDone(NamedTuple):
@@ -181,13 +187,13 @@ def _taken(row: _Row, found: Statuses | VmiError | None) -> _Taken:
     return _Taken(accepted, None)
 
 
-def close_shard(context: Context, shard: int, error: tuple[str, str, str, bool] | None = None) -> Counts:
+def close_shard(context: Context, shard: int, ending: Ending | None = None) -> Counts:
     """Write the shard's outcomes: exactly one for each exported row.
 
     Args:
         context: The run.
         shard: Its number.
-        error: (step, code, message, retryable) for rows that no step has ended, when the run cannot go on with them.
+        ending: For rows that no step has ended, when the run does not go on with them.
 
     Raises:
         StorageError: The run's own files cannot be read or written.
@@ -203,15 +209,20 @@ def close_shard(context: Context, shard: int, error: tuple[str, str, str, bool] 
                     unexported.append(outcome)
                 else:
                     found.setdefault(outcome.data_row_id, outcome)
-    step, code, text, retryable = error or (
-        "upload",
-        "unaccounted",
-        "No step of the run said how the row ended; this is a fault of ours.",
-        True,
-    )
+    rest = ending or _UNACCOUNTED
     rows = read_rows(context, shard)
     outcomes = unexported + [
-        found.get(row.id) or failed(row.id, row.global_key, step, code, text, retryable=retryable) for row in rows
+        found.get(row.id)
+        or Outcome(
+            data_row_id=row.id,
+            global_key=row.global_key,
+            status=rest.status,
+            step=rest.step,
+            code=rest.code,
+            message=rest.message,
+            retryable=rest.retryable,
+        )
+        for row in rows
     ]
     write_structs(context, files.shard("outcomes", shard), outcomes)
     strip_shard(context, shard, rows)

@@ -89,6 +89,20 @@ class Store:
         """
         self._call("write", path, lambda: obstore.put(self.objects, path, data))
 
+    def put_new(self, path: str, data: bytes) -> bool:
+        """Write an object unless one of that name exists; returns whether it was written.
+
+        Raises:
+            StorageError: Storage refused or did not answer.
+        """
+        try:
+            obstore.put(self.objects, path, data, mode="create", use_multipart=False)
+        except (AlreadyExistsError, FileExistsError):
+            return False
+        except _FAILURES as error:
+            raise _explain(error, "write", self.uri(path)) from None
+        return True
+
     def get(self, path: str) -> bytes:
         """The whole object.
 

@@ -14,7 +14,7 @@ import msgspec
 from vertex_model_inference.errors import NotFoundError, VertexError, VmiError
 from vertex_model_inference.models import ModelOption
 
-__all__ = ["BatchJob", "BatchJobs"]
+__all__ = ["BatchJob", "BatchJobs", "display_name_of"]
 
 T = TypeVar("T")
 
@@ -52,6 +52,11 @@ class BatchJob(msgspec.Struct, frozen=True, kw_only=True):
     def has_output(self) -> bool:
         """Whether there can be predictions to read: also a job that was stopped keeps the files it wrote."""
         return self.ended and bool(self.output)
+
+
+def display_name_of(run_id: str, group: int) -> str:
+    """The display name of the job of a run's group, by which it is found again."""
+    return f"vmi-{run_id}-{group:05d}"
 
 
 class BatchJobs:
