@@ -123,6 +123,7 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         frame_rate: Of a video, frames per second, as its header says; the mean where it varies.
         frame_count: Frames of a video, as its header says.
         frame_times: Where the rate varies: path of the file with the seconds of each frame.
+        notes: What a reader of the row's outcome should know, one sentence each.
     """
 
     data_row_id: str
@@ -139,6 +140,7 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     frame_rate: float | None = None
     frame_count: int | None = None
     frame_times: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -118,6 +118,7 @@ def _split(out: Console, one: SplitScore, *, detailed: bool) -> None:
 
 def _choice(out: Console, one: ChoiceScore, *, detailed: bool) -> None:
     figures = [f"accuracy {percent(one.accuracy)}", f"macro F1 {one.macro.f1:.3f}"]
+    figures += [f"weighted F1 {one.weighted.f1:.3f}", f"micro F1 {one.micro.f1:.3f}"]
     figures += [f"top-{k} {value:.3f}" for k, value in one.top_k.items() if k != "1"]
     if one.jaccard is not None:
         figures.append(f"jaccard {one.jaccard:.3f}")
