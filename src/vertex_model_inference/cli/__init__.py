@@ -16,6 +16,8 @@ from vertex_model_inference.cli import (
     evaluate,
     models,
     pages,
+    plan,
+    resume,
     retry,
     run,
     sandbox,
@@ -39,7 +41,9 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
+app.command()(plan.plan)
 app.command()(run.run)
+app.command()(resume.resume)
 app.command()(cancel.cancel)
 app.command()(retry.retry)
 app.command()(status.status)

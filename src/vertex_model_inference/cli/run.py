@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vertex_model_inference.settings import Settings
     from vertex_model_inference.vertex.options import Options
 
-__all__ = ["exit_code", "follow", "must_exist", "option_named", "run"]
+__all__ = ["exit_code", "follow", "must_exist", "option_named", "run", "tell_end"]
 
 
 def run(
@@ -72,7 +72,7 @@ def follow(
     from vertex_model_inference.runs.reading import status_of
     from vertex_model_inference.runs.service import RunService
 
-    shown = _Bars(quiet=json_ or not sys.stderr.isatty())
+    shown = Bars(quiet=json_ or not sys.stderr.isatty())
     service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update)
     service.start()
     try:
@@ -94,13 +94,20 @@ def follow(
         raise
     finally:
         service.stop()
+    tell_end(finished, status, json_=json_)
+
+
+def tell_end(finished: Finished, status: RunStatus, *, json_: bool) -> NoReturn:
+    """Say how a run ended, and leave with its exit code."""
+    from vertex_model_inference.cli.leaving import leave
+
     if json_:
         import msgspec
 
         typer.echo(msgspec.json.format(msgspec.json.encode(status)).decode())
     else:
         typer.echo(f"{finished.state}: {finished.message}")
-        typer.echo(f"Outcomes: vmi outcomes {started.run_id}{' --failed' if finished.counts.failed else ''}")
+        typer.echo(f"Outcomes: vmi outcomes {status.run_id}{' --failed' if finished.counts.failed else ''}")
     leave(exit_code(finished))
     raise typer.Exit(exit_code(finished))
 
@@ -175,7 +182,7 @@ def exit_code(finished: Finished) -> int:
     return 3 if finished.counts.failed or finished.counts.skipped else 0
 
 
-class _Bars:
+class Bars:
     """A progress bar for each step; on a terminal only."""
 
     def __init__(self, *, quiet: bool) -> None:
@@ -198,7 +205,7 @@ class _Bars:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> _Bars:
+    def __enter__(self) -> Bars:
         if not self._quiet:
             self._progress.start()
         return self
