@@ -14,6 +14,7 @@ from vertex_model_inference.cli import (
     demo,
     engine,
     evaluate,
+    gc,
     models,
     pages,
     plan,
@@ -53,6 +54,7 @@ app.command()(compare.compare)
 app.command()(pages.pages)
 app.command()(models.models)
 app.command()(check.check)
+app.command()(gc.gc)
 app.command()(settings.settings)
 app.add_typer(sandbox.app, name="sandbox")
 

@@ -60,7 +60,8 @@ def last_pace(store: Store, option: str) -> Pace | None:
 
 def pace_of(store: Store, status: RunStatus) -> Pace | None:
     """How fast a run was that has ended, and what its model used; None: it did too few rows to tell."""
-    done = status.counts.predicted + status.counts.empty + status.counts.failed - status.counts.reused
+    predict = status.steps.get("predict")
+    done = 0 if predict is None else predict.done - status.counts.reused  # those read again never came there
     if done < _LEAST_ROWS or not status.created_at or not status.ended_at:
         return None
     begun, ended = datetime.fromisoformat(status.created_at), datetime.fromisoformat(status.ended_at)

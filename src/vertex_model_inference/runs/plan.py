@@ -34,6 +34,7 @@ from vertex_model_inference.steps.memory import Memory
 from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.steps.readable import unreadable
 from vertex_model_inference.storage.index import source_key
+from vertex_model_inference.storage.sweeping import generation
 
 __all__ = ["Copies", "Plan", "plan_run"]
 
@@ -217,7 +218,9 @@ class _Count:
     def settle(self) -> None:
         """Look up which of the waiting rows' assets are copied already."""
         rows, self._waiting = self._waiting, []
-        known = self._context.index.find([source_key(row.id, row.row_data) for row in rows])
+        known = self._context.index.find(
+            [source_key(row.id, row.row_data) for row in rows], generation(self._context.store)
+        )
         for row in rows:
             if row.row_data.startswith("gs://"):
                 bucket = row.row_data.split("/", 3)[2]
