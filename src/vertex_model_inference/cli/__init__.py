@@ -17,6 +17,7 @@ from vertex_model_inference.cli import (
     models,
     pages,
     resume,
+    retry,
     run,
     sandbox,
     sandbox_seed,
@@ -42,6 +43,7 @@ app.command()(demo.demo)
 app.command()(run.run)
 app.command()(resume.resume)
 app.command()(cancel.cancel)
+app.command()(retry.retry)
 app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)

@@ -24,7 +24,7 @@ def resume(
     """
     from vertex_model_inference.cli import logs, memory
     from vertex_model_inference.cli.leaving import leave
-    from vertex_model_inference.cli.run import Bars, exit_code
+    from vertex_model_inference.cli.run import Bars, tell_end
     from vertex_model_inference.runs.reading import status_of
     from vertex_model_inference.runs.resume import claim
     from vertex_model_inference.runs.service import RunService
@@ -50,12 +50,4 @@ def resume(
         raise
     finally:
         service.stop()
-    if json_:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode(status)).decode())
-    else:
-        typer.echo(f"{finished.state}: {finished.message}")
-        typer.echo(f"Outcomes: vmi outcomes {run_id}{' --failed' if finished.counts.failed else ''}")
-    leave(exit_code(finished))
-    raise typer.Exit(exit_code(finished))
+    tell_end(finished, status, json_=json_)

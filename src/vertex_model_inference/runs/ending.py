@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import msgspec
 import stamina
 import structlog
 
-from vertex_model_inference.errors import UploadRefusedError, VmiError
+from vertex_model_inference.errors import StorageError, UploadRefusedError, VmiError
 from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
 from vertex_model_inference.runs.progress import Progress, progress_metadata
 from vertex_model_inference.runs.status import RunState
@@ -18,10 +19,15 @@ from vertex_model_inference.steps import destinations
 from vertex_model_inference.steps.context import Context
 from vertex_model_inference.steps.halting import BUDGET, CANCELLED
 from vertex_model_inference.steps.signatures import strip_open_shards
+from vertex_model_inference.storage.store import Entry
 
 __all__ = ["Finished", "fail", "finish", "run_url"]
 
 log = structlog.get_logger()
+
+_LISTINGS = 4
+PATIENCE_S = 600.0
+"""So long the last status is tried to be told."""
 
 _OUTCOME = msgspec.json.Decoder(Outcome)
 
@@ -47,16 +53,16 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None, *,
         StorageError: The outcomes cannot be read.
     """
     counts = Counts()
-    left = undone = 0
+    stale = undone = 0
     causes: Counter[str] = Counter()
     delivered: Counter[str] = Counter()
     examples: dict[str, str] = {}
     usual = context.spec.delivery.destinations or ()
-    for entry in context.store.entries(context.files.outcomes_folder):
+    for entry in _listed(context, expected):
         shard: list[Outcome] = [_OUTCOME.decode(line) for line in context.store.lines(entry.path)]
         counts += Counts.of(shard)
         for item in shard:
-            left += item.left
+            stale += item.left
             delivered.update(item.delivered or (usual if item.status is OutcomeStatus.PREDICTED else ()))
             if item.status is OutcomeStatus.FAILED:
                 code = item.code or "unknown"
@@ -75,7 +81,7 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None, *,
     elsewhere = _elsewhere(context) if state is RunState.COMPLETE else ""
     if stop is None and context.halt.stop is not None and state is RunState.COMPLETE:
         message = f"{message} {context.halt.stop.words} Nothing was left to do."
-    message = " ".join(filter(None, (message, _whereabouts(context, delivered), elsewhere, _left(left))))
+    message = " ".join(filter(None, (message, _whereabouts(context, delivered), elsewhere, _stale(stale))))
     status = Progress.last_status(context.spec, counts, undone)
     metadata = {
         **progress_metadata(status, run_url(context)),
@@ -93,6 +99,26 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None, *,
         if error is None or untold.error_code != error[0]:  # else it would be said twice
             message = f"{message} Labelbox could not be told: {untold.message}"
     return Finished(state.value, counts, message)
+
+
+def _listed(context: Context, expected: Counts) -> list[Entry]:
+    """The files of outcomes; what reads as none is made sure of where the groups have told of some.
+
+    Raises:
+        StorageError: They cannot be listed.
+    """
+    for attempt in range(_LISTINGS):
+        if attempt:
+            time.sleep(0.5 * attempt)
+        found = list(context.store.entries(context.files.outcomes_folder))
+        if found or not expected.exported:
+            return found
+    raise StorageError(
+        f"The groups of the run have told of {expected.exported:,} outcomes, and Storage lists no file in "
+        f"{context.store.uri(context.files.outcomes_folder)}: is there a proxy in between that answers for it?",
+        code="outcomes_missing",
+        retryable=True,
+    )
 
 
 def fail(context: Context, counts: Counts, message: str) -> Finished:
@@ -117,7 +143,7 @@ def _last_word(context: Context, state: RunState, trouble: str, metadata: dict[s
     def again(error: Exception) -> bool:
         return isinstance(error, VmiError) and error.retryable
 
-    for attempt in stamina.retry_context(on=again, attempts=10, timeout=600, wait_initial=1, wait_max=60):
+    for attempt in stamina.retry_context(on=again, attempts=10, timeout=PATIENCE_S, wait_initial=1, wait_max=60):
         with attempt:
             context.labelbox.set_status(
                 context.spec.model_run_id, state.pipeline, error_message=trouble, metadata=metadata
@@ -187,12 +213,12 @@ def _verdict(
     return RunState.COMPLETE, ", ".join(parts) + "."
 
 
-def _left(left: int) -> str:
+def _stale(stale: int) -> str:
     """What earlier runs sent and this one would not."""
-    if not left:
+    if not stale:
         return ""
     return (
-        f"{left:,} annotations of earlier runs are still in Labelbox, which has no call to take predictions back; for "
+        f"{stale:,} annotations of earlier runs are still in Labelbox, which has no call to take predictions back; for "
         "a picture without them, run on a new model run."
     )
 

@@ -25,6 +25,7 @@ The same middleware wraps all three servers. A rule is JSON::
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fnmatch
 import json
 import random
@@ -159,10 +160,19 @@ class FaultMiddleware:
         return (path, unquote(scope.get("query_string", b"").decode("latin-1")), subject or "")
 
     async def _fire(self, rule: FaultRule, scope: Scope, receive: Receive, send: Send) -> None:
-        if rule.delay_s:
+        try:
             await asyncio.sleep(rule.delay_s)
-        if rule.answer_after_s:
-            send = _later(rule.answer_after_s, send)
+            if rule.answer_after_s:
+                head, answer = await _captured(self.app, scope, receive)
+                await asyncio.sleep(rule.answer_after_s)
+                await send(head)
+                await send({"type": "http.response.body", "body": answer})
+                return
+        except asyncio.CancelledError:
+            # The server ends, and what it holds has nobody to go to; the caller may have gone long ago.
+            with contextlib.suppress(OSError, ValueError):
+                scope["state"]["abort"]()
+            return
         if rule.reset:
             scope["state"]["abort"]()
             await _until_disconnected(receive)
@@ -253,17 +263,6 @@ async def _captured(app: App, scope: Scope, receive: Receive) -> tuple[MutableMa
     await app({**scope, "extensions": {}}, receive, keep)
     head = next(message for message in messages if message["type"] == "http.response.start")
     return head, b"".join(m.get("body", b"") for m in messages if m["type"] == "http.response.body")
-
-
-def _later(seconds: float, send: Send) -> Send:
-    """``send``, with the answer's head held back."""
-
-    async def held(message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            await asyncio.sleep(seconds)
-        await send(message)
-
-    return held
 
 
 async def _until_disconnected(receive: Receive) -> None:

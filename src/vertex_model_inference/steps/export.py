@@ -49,16 +49,16 @@ class ExportSlice(NamedTuple):
         rows: Rows of each shard written, in order.
         next_offset: Byte offset of the next call; None when the export is at its end, or ``expired``.
         expired: Labelbox gives no more of this export; another must be begun for the rows that are left.
-        ways: How far the rows of each shard go (``choosing.Way``); empty: all go the whole way.
         halted: The run was cancelled before the export's end.
+        ways: How far the rows of each shard go (``choosing.Way``); empty: all go the whole way.
     """
 
     first_shard: int
     rows: list[int]
     next_offset: int | None
     expired: bool = False
-    ways: list[str] = []  # noqa: RUF012  # a NamedTuple's, replaced and never appended to
     halted: bool = False
+    ways: list[str] = []  # noqa: RUF012  # a NamedTuple's, replaced and never appended to
 
     def way(self, shard: int) -> Way:
         """How far the rows of a shard go."""
@@ -135,7 +135,7 @@ def export_slice(
         expired = True
     sink.flush()
     ways = [way.value for way in sink.ways] if context.spec.follows else []
-    return ExportSlice(first_shard, sink.rows, None if expired or halted else next_offset, expired, ways, halted)
+    return ExportSlice(first_shard, sink.rows, None if expired or halted else next_offset, expired, halted, ways)
 
 
 def _cancelled(context: Context) -> bool:

@@ -27,6 +27,7 @@ from vertex_model_inference.steps import gemini_batch
 from vertex_model_inference.steps.context import Context, failed, left_out, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.gemini_requests import nothing_to_ask, requests_of
 from vertex_model_inference.steps.instances import KEY_FIELD, Template, template_of
+from vertex_model_inference.storage.store import Entry, Store
 from vertex_model_inference.vertex.jobs import BatchJob, display_name_of
 
 __all__ = ["CANCELLING", "NO_JOB", "Collected", "collect", "poll", "submit", "write_instances"]
@@ -35,6 +36,7 @@ CANCELLING = "CANCELLING"
 NO_JOB = BatchJob(name="", state="SUCCEEDED")
 """Stands for the job of a group that has no instance to predict."""
 
+_LISTINGS = 4
 _ENCODER = msgspec.json.Encoder()
 _PART_BYTES = 32 << 20
 
@@ -250,6 +252,7 @@ def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) 
 
     Raises:
         StorageError: The output cannot be read.
+        VertexError: There is no output although there are predictions.
     """
     gemini = context.spec.option.gemini is not None
     if not gemini and not _keyed(context):
@@ -302,10 +305,31 @@ def _output_lines(context: Context, job: BatchJob) -> Iterator[bytes]:
         return
     try:
         store, folder = context.buckets.of(job.output.rstrip("/") + "/x")
-        for entry in store.entries(folder.rsplit("/", 1)[0]):
+        for entry in _listed(store, folder.rsplit("/", 1)[0], job):
             yield from store.lines(entry.path)
     except NotFoundError as error:
         raise StorageError(f"The output of {job.name} vanished: {error.message}", retryable=True) from None
+
+
+def _listed(store: Store, folder: str, job: BatchJob) -> list[Entry]:
+    """The files in the job's folder; what reads as none is made sure of where Vertex has told of predictions.
+
+    Raises:
+        VertexError: Vertex tells of predictions and there is no file.
+    """
+    for attempt in range(_LISTINGS):
+        if attempt:
+            time.sleep(0.5 * attempt)
+        found = list(store.entries(folder))
+        if found or job.succeeded <= 0:
+            return found
+    raise VertexError(
+        f"The batch prediction job {job.name} tells of {job.succeeded} predictions, and Storage lists no file in its "
+        f"output folder {job.output}.",
+        code="output_missing",
+        hint="Run again; if it stays so, look at the folder in the Cloud console.",
+        retryable=True,
+    )
 
 
 def _read_line(line: bytes, *, keyed: bool) -> tuple[str, _Said]:

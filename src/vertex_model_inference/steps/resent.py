@@ -54,7 +54,7 @@ def settle(lines: Sequence[bytes], earlier: Sequence[Earlier]) -> Settled:
         for place in range(len(settled)) if related else (index,):
             settled[place] = settled[place].replace(uuid.encode(), old.encode())
     shown = [each for each in earlier if any(place != "files" for place in each.at)]
-    left = sum(1 for each in shown if str(orjson.loads(each.line).get("uuid")) not in kept)
+    left = sum(1 for each in shown if str(orjson.loads(bytes(each.line)).get("uuid")) not in kept)
     return Settled(settled, left)
 
 
