@@ -37,6 +37,7 @@ from vertex_model_inference.steps import (
 from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context, Stop
 from vertex_model_inference.steps.halting import BUDGET, Ending, HaltedError
+from vertex_model_inference.storage.sweeping import wait_while_swept
 from vertex_model_inference.vertex.jobs import BatchJob
 
 __all__ = ["Finished", "Group", "Runner", "end", "group_flow", "groups", "leave", "run_flow", "stage_group", "stopped"]
@@ -62,11 +63,13 @@ def prepare(context: Context) -> str:
         UploadRefusedError: Labelbox takes no predictions in model runs, and there is no fallback.
         SettingsError: The project cannot take the predictions, or a budget cannot be kept.
         LabelboxError: Labelbox did not answer.
+        ConflictError: Assets are being removed, and that takes longer than a run waits.
     """
     info = context.labelbox.model_run(context.spec.model_run_id)
     ontology = context.labelbox.ontology(info.ontology_id)
     context.store.put(context.files.ontology, msgspec.json.encode(ontology))
     context.store.put(context.files.spec, msgspec.json.encode(context.spec))
+    wait_while_swept(context.store)
     prints = fingerprints.fingerprints(context.spec, msgspec.json.encode(ontology))
     context.store.put(context.files.fingerprints, msgspec.json.encode(prints))
     check_price(context.spec.option)

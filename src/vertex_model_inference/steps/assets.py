@@ -33,6 +33,7 @@ from vertex_model_inference.steps.video_files import AUTOML_VIDEOS, GEMINI_VIDEO
 from vertex_model_inference.steps.video_staging import look, staged_video
 from vertex_model_inference.storage.index import Copy, source_key
 from vertex_model_inference.storage.store import Store
+from vertex_model_inference.storage.sweeping import generation
 
 __all__ = ["AssetsDone", "stage_shard"]
 
@@ -83,7 +84,8 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
     limiter = Limiter(start=32, ceiling=64, service="assets")
     settings = context.settings
     sources = {row.id: source_key(row.id, row.row_data) for row in rows if is_url(row.row_data)}
-    known = context.index.find(sources.values())
+    swept = generation(context.store)
+    known = context.index.find(sources.values(), swept)
     room = Room(settings.data_dir.absolute() / "tmp")
     async with Fetcher(
         limiter,
@@ -94,7 +96,7 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
         stager = _Stager(context, fetcher, limiter, room, known, sources)
         results = await unless_halted(context.halt, stager.all(rows), grace_s=0)
     if stager.fresh:
-        context.index.add(stager.fresh)
+        context.index.add(stager.fresh, swept)
     if results is None:
         context.halt.check()
         results = []
