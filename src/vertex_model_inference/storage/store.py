@@ -95,13 +95,15 @@ class Store:
         Raises:
             StorageError: Storage refused or did not answer.
         """
-        try:
-            obstore.put(self.objects, path, data, mode="create", use_multipart=False)
-        except (AlreadyExistsError, FileExistsError):
-            return False
-        except _FAILURES as error:
-            raise _explain(error, "write", self.uri(path)) from None
-        return True
+
+        def put() -> bool:
+            try:
+                obstore.put(self.objects, path, data, mode="create", use_multipart=False)
+            except (AlreadyExistsError, FileExistsError):
+                return False
+            return True
+
+        return self._call("write", path, put)
 
     def get(self, path: str) -> bytes:
         """The whole object.
