@@ -47,6 +47,7 @@ def test_every_price_has_its_day_and_source() -> None:
 
 def test_gemini_by_tokens_and_half_in_batch() -> None:
     online = cost_of(_gemini(), 1_000_000, _SEEN)
+    assert online.usd is not None
     assert online.usd == pytest.approx(1000 * 0.30 + 100 * 2.50)
     batch = cost_of(_gemini(Predictor.BATCH), 1_000_000, _SEEN)
     assert batch.usd == pytest.approx(online.usd / 2)

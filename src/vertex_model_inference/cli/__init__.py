@@ -16,6 +16,8 @@ from vertex_model_inference.cli import (
     evaluate,
     models,
     pages,
+    resume,
+    retry,
     run,
     sandbox,
     sandbox_seed,
@@ -39,7 +41,9 @@ app.command()(serve.serve)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
 app.command()(run.run)
+app.command()(resume.resume)
 app.command()(cancel.cancel)
+app.command()(retry.retry)
 app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)

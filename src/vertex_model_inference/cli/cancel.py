@@ -34,11 +34,13 @@ def cancel(
 
     Example: `vmi cancel cm1x9 --why "wrong ontology"`
     """
-    from vertex_model_inference.runs.cancel import cancel_run
+    from vertex_model_inference.cli import logs
+    from vertex_model_inference.runs.cancel import abandoned, cancel_run
     from vertex_model_inference.runs.reading import status_of
     from vertex_model_inference.runs.surroundings import open_artifacts
     from vertex_model_inference.settings import load
 
+    logs.to_stderr()
     settings = load()
     store = open_artifacts(settings)
     done = cancel_run(settings, run, by=somebody(), why=why, store=store)
@@ -47,8 +49,11 @@ def cancel(
         return
     status = status_of(store, done.run_id)
     if wait and not done.abandoned and not status.state.ended:
-        status = _until_ended(store, done.run_id)
-        if not status.state.ended:
+        status = _until_quiet(store, done.run_id)
+        if not status.state.ended and abandoned(status):
+            # Its process died just before: now that this is sure, what it left at Vertex is stopped from here.
+            typer.echo(cancel_run(settings, done.run_id, by=somebody(), store=store).words, err=json_)
+        elif not status.state.ended:
             typer.echo(f"It still ends what it had begun; `vmi status {done.run_id}` shows how far it is.", err=True)
     if json_:
         import msgspec
@@ -67,12 +72,14 @@ def somebody() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _until_ended(store: Store, run_id: str) -> RunStatus:
+def _until_quiet(store: Store, run_id: str) -> RunStatus:
+    """The run's status once it has ended, or nobody works on it, or a minute is over."""
+    from vertex_model_inference.runs.cancel import abandoned
     from vertex_model_inference.runs.reading import status_of
 
     end = time.monotonic() + _WAIT_S
     while True:
         status = status_of(store, run_id)
-        if status.state.ended or time.monotonic() > end:
+        if status.state.ended or abandoned(status) or time.monotonic() > end:
             return status
         time.sleep(_LOOK_S)

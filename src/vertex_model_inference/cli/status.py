@@ -108,6 +108,8 @@ def _one(item: RunStatus) -> None:
         f" {counts.annotations:,} annotations",
         highlight=False,
     )
+    if counts.reused:
+        out.print(f"{counts.reused:,} of them as an earlier run left them; nothing was done for these", highlight=False)
     if item.waited:
         said = ", ".join(f"{seconds:,.1f} s ({cause})" for cause, seconds in item.waited.items())
         out.print(f"waited for others before trying again: {said}", highlight=False)

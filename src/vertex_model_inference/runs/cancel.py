@@ -16,14 +16,14 @@ from vertex_model_inference.runs.database import queued
 from vertex_model_inference.runs.marks import CancelMark, write_mark
 from vertex_model_inference.runs.progress import read_status
 from vertex_model_inference.runs.reading import idle_seconds, status_of
-from vertex_model_inference.runs.status import RunState, now
+from vertex_model_inference.runs.status import RunState, RunStatus, now
 from vertex_model_inference.runs.surroundings import open_artifacts, open_jobs
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import Files
 from vertex_model_inference.storage.store import Store
 from vertex_model_inference.vertex.jobs import BatchJobs, display_name_of
 
-__all__ = ["ABANDONED_S", "Cancelling", "cancel_run"]
+__all__ = ["ABANDONED_S", "Cancelling", "abandoned", "cancel_run"]
 
 log = structlog.get_logger()
 
@@ -47,6 +47,11 @@ class Cancelling(NamedTuple):
     state: RunState | None
     abandoned: bool
     words: str
+
+
+def abandoned(status: RunStatus) -> bool:
+    """Whether nobody works on the run now, though it has not ended."""
+    return not status.state.ended and idle_seconds(status) >= ABANDONED_S
 
 
 def cancel_run(
@@ -91,8 +96,7 @@ def cancel_run(
         return Cancelling(run_id, asked=before is None, state=None, abandoned=False, words=words)
     # It may have been carried on in this moment: look again.
     status = read_status(store, run_id) or status
-    abandoned = not status.state.ended and idle_seconds(status) >= ABANDONED_S
-    if not abandoned:
+    if not abandoned(status):
         words = f"{said}: nothing more is sent to the model, and what is answered is uploaded."
         return Cancelling(run_id, asked=before is None, state=status.state, abandoned=False, words=words)
     stopped = _stop_jobs(store, run_id, jobs or open_jobs(settings))

@@ -53,6 +53,7 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None, *,
         StorageError: The outcomes cannot be read.
     """
     counts = Counts()
+    stale = 0
     causes: Counter[str] = Counter()
     delivered: Counter[str] = Counter()
     examples: dict[str, str] = {}
@@ -62,6 +63,7 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None, *,
         shard: list[Outcome] = [_OUTCOME.decode(line) for line in context.store.lines(entry.path)]
         counts += Counts.of(shard)
         for item in shard:
+            stale += item.left
             delivered.update(item.delivered or (usual if item.status is OutcomeStatus.PREDICTED else ()))
             if item.status is OutcomeStatus.FAILED:
                 code = item.code or "unknown"
@@ -78,8 +80,10 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None, *,
     else:
         state, message = _verdict(counts, causes, examples, error)
     elsewhere = _elsewhere(context) if state is RunState.COMPLETE else ""
-    message = " ".join(filter(None, (message, _whereabouts(context, delivered), elsewhere)))
-    status = Progress.last_status(context.spec, counts)
+    if stop is None and context.halt.stop is not None and state is RunState.COMPLETE:
+        message = f"{message} {context.halt.stop.words} Nothing was left to do."
+    message = " ".join(filter(None, (message, _whereabouts(context, delivered), elsewhere, _stale(stale))))
+    status = Progress.last_status(context.spec, counts, left)
     metadata = {
         **progress_metadata(status, run_url(context)),
         "vmi_delivered": dict(delivered),
@@ -195,7 +199,12 @@ def _verdict(
             RunState.FAILED,
             f"None of the {counts.exported:,} data rows could be predicted ({listed}). {examples[worst]}".rstrip(),
         )
+    if counts.reused == counts.exported and not counts.failed:
+        skipped = f", {counts.skipped:,} of them skipped" if counts.skipped else ""
+        return RunState.COMPLETE, f"Nothing to do: {counts.exported:,} data rows are as they were{skipped}."
     parts = [f"{counts.predicted:,} of {counts.exported:,} data rows predicted"]
+    if counts.reused:
+        parts.append(f"{counts.reused:,} as they were (nothing was done for these)")
     if counts.empty:
         parts.append(f"{counts.empty:,} empty")
     if counts.skipped:
@@ -203,6 +212,16 @@ def _verdict(
     if counts.failed:
         parts.append(f"{counts.failed:,} failed ({listed})")
     return RunState.COMPLETE, ", ".join(parts) + "."
+
+
+def _stale(stale: int) -> str:
+    """What earlier runs sent and this one would not."""
+    if not stale:
+        return ""
+    return (
+        f"{stale:,} annotations of earlier runs are still in Labelbox, which has no call to take predictions back; for "
+        "a picture without them, run on a new model run."
+    )
 
 
 def _whereabouts(context: Context, delivered: Counter[str]) -> str:

@@ -20,7 +20,7 @@ from vertex_model_inference.models import Predictor
 from vertex_model_inference.outcomes import Counts, OutcomeStatus
 from vertex_model_inference.runs.ending import Finished, fail, finish
 from vertex_model_inference.runs.progress import Progress
-from vertex_model_inference.runs.status import RunState
+from vertex_model_inference.runs.status import STEPS, RunState
 from vertex_model_inference.steps import (
     assets,
     canary,
@@ -28,11 +28,15 @@ from vertex_model_inference.steps import (
     destinations,
     evaluate,
     export,
+    fingerprints,
     gemini_batch,
+    memory,
     predict_batch,
     predict_online,
+    recall,
     upload,
 )
+from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context, Stop
 from vertex_model_inference.steps.halting import Ending, HaltedError
 from vertex_model_inference.vertex.jobs import BatchJob
@@ -47,6 +51,10 @@ log = structlog.get_logger()
 
 GROUPS_IN_FLIGHT = 4
 POLL_S = 20.0
+_AGAIN_SHARDS = 10
+"""Of which answers are read again in one group: it is only reckoning."""
+_CARRIED_FROM = 1_000_000
+"""Numbers of groups for which nothing is done, apart from the others': those name jobs."""
 _CANCELLING_POLLS = 30
 """So many looks, of ``POLL_S`` each, a job may take to be cancelled; then its run ends without what it wrote."""
 _EXPORTS_IN_VAIN = 3
@@ -56,12 +64,14 @@ _EXPORTS_IN_VAIN = 3
 class Group(NamedTuple):
     """Shards that go to the model together: one batch job, or one stream of online requests.
 
-    ``canary``: the rest of the run waits for what becomes of this one.
+    ``canary``: the rest of the run waits for what becomes of this one. ``way``: how far its rows go, ``carried``,
+    ``again`` (from decode on) or ``work``; see ``steps/choosing.py``.
     """
 
     number: int
     shards: list[int]
     canary: bool = False
+    way: str = Way.WORK.value
 
 
 class Runner(Protocol):
@@ -91,6 +101,8 @@ def prepare(context: Context) -> str:
     ontology = context.labelbox.ontology(info.ontology_id)
     context.store.put(context.files.ontology, msgspec.json.encode(ontology))
     context.store.put(context.files.spec, msgspec.json.encode(context.spec))
+    prints = fingerprints.fingerprints(context.spec, msgspec.json.encode(ontology))
+    context.store.put(context.files.fingerprints, msgspec.json.encode(prints))
     destinations.check_destinations(context, ontology)
     return ontology.id
 
@@ -102,12 +114,16 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
     counts = Counts()
     waiting: deque[Callable[[], Counts]] = deque()
     tried: Callable[[], Counts] | None = None
+    tried_shard = 0
     try:
         runner.step("prepare", prepare, context)
         progress.stage(RunState.EXPORTING)
         for group in groups(runner, context, progress):
+            if group.way == Way.CARRIED:
+                counts += carry(runner, context, progress, group)
+                continue
             if group.canary:
-                tried = runner.group(context, progress, group)
+                tried, tried_shard = runner.group(context, progress, group), group.shards[0]
                 continue
             staged = False
             if tried is not None:
@@ -115,7 +131,7 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
                 staged = _staged(runner, context, progress, group)
                 counts += tried()
                 tried = None
-                stop = runner.step("canary", canary.judge, context, 0)
+                stop = runner.step("canary", canary.judge, context, tried_shard)
             if stop is not None:
                 counts += leave(runner, context, progress, group, stop)
                 continue
@@ -142,6 +158,20 @@ def _staged(runner: Runner, context: Context, progress: Progress, group: Group) 
         log.warning("not staged", run_id=context.spec.run_id, cause=str(_ours(caught, context.spec.run_id)))
         return False
     return True
+
+
+def carry(runner: Runner, context: Context, progress: Progress, group: Group) -> Counts:
+    """Give a group for which nothing is done the outcomes that its rows have.
+
+    Raises:
+        StorageError: Files cannot be read or written.
+    """
+    carried = runner.step("carry", recall.carry_shards, context, group.shards)
+    for step in STEPS:
+        if step != "export":
+            progress.settle(step, carried.exported, 0.0)
+    progress.ended(carried)
+    return carried
 
 
 def leave(runner: Runner, context: Context, progress: Progress, group: Group, stop: Stop) -> Counts:
@@ -213,12 +243,14 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     """
     spec = context.spec
     batch = spec.option.predictor is Predictor.BATCH
+    remembered = runner.step("remember", memory.remember, context) if spec.follows else None
     least = spec.job_rows if batch else spec.shard_rows
     if batch and spec.option.gemini is not None:
         least = min(least, gemini_batch.rows_per_job(context))
     per_group = max(1, least // spec.shard_rows)
     begun = _begin_export(runner, context, progress)
-    first = canary.canary_size(spec, begun.rows)
+    # Nothing is tried out that has been tried: then only rows are new, or failed.
+    first = 0 if remembered is not None and remembered.tried else canary.canary_size(spec, begun.rows)
     offset: int | None = 0
     shard = number = written = in_vain = 0
     ready: list[int] = []
@@ -234,17 +266,19 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
                     offset,
                     shard,
                     least_rows,
-                    canary=first,
+                    canary=first if number == 0 else 0,
                     written=written,
                 )
                 clock.rows = sum(part.rows)
             shards = [part.first_shard + i for i in range(len(part.rows))]
             shard += len(shards)
+            found = len(shards)
+            carried = [each for each in shards if part.way(each) is Way.CARRIED]
             offset = part.next_offset
             if part.halted:
                 offset = None
             elif part.expired:
-                in_vain = 0 if shards else in_vain + 1
+                in_vain = 0 if found else in_vain + 1
                 if in_vain >= _EXPORTS_IN_VAIN:
                     raise LabelboxError(
                         f"{in_vain} exports of the model run expired before they could be read.",
@@ -256,10 +290,18 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
                 offset, written = 0, shard
             elif offset is None:
                 progress.exported()
+            if carried:
+                yield Group(_CARRIED_FROM + carried[0], carried, way=Way.CARRIED.value)
+                shards = [each for each in shards if each not in carried]
             if first and number == 0 and shards:
-                yield Group(number, [shards.pop(0)], canary=True)
+                yield Group(number, shards[:1], canary=True, way=part.way(shards[0]).value)
+                del shards[0]
                 number += 1
-            ready += shards
+            again = [each for each in shards if part.way(each) is Way.AGAIN]
+            for start in range(0, len(again), _AGAIN_SHARDS):
+                yield Group(number, again[start : start + _AGAIN_SHARDS], way=Way.AGAIN.value)
+                number += 1
+            ready += [each for each in shards if part.way(each) is Way.WORK]
             while len(ready) >= per_group or (ready and offset is None):
                 yield Group(number, ready[:per_group])
                 del ready[:per_group]
@@ -290,11 +332,15 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
     counts = Counts()
     open_shards = deque(group.shards)
     try:
-        if not staged:
+        if not staged and group.way == Way.WORK:
             stage_group(runner, asked, progress, group)
         at = "predict"
         progress.stage(RunState.PREDICTING)
-        if context.spec.option.predictor is Predictor.BATCH:
+        if context.spec.follows:
+            runner.step("recall", recall.recall_shards, context, group.shards, group.way)
+        if group.way == Way.AGAIN:
+            pass
+        elif context.spec.option.predictor is Predictor.BATCH:
             _batch(runner, context, progress, group)
         else:
             _online(runner, context, progress, group)
@@ -327,7 +373,9 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
 
 
 def stage_group(runner: Runner, context: Context, progress: Progress, group: Group) -> None:
-    """Assets of the group's shards."""
+    """Assets of the group's shards; none are needed where answers are read again."""
+    if group.way == Way.AGAIN:
+        return
     context = canary.canary_context(context) if group.canary else context
     progress.stage(RunState.PREPARING)
     for shard in group.shards:

@@ -24,6 +24,7 @@ from vertex_model_inference.runs.status import RunState
 from vertex_model_inference.runs.surroundings import Surroundings
 from vertex_model_inference.spec import Files, RunSpec, run_id_of
 from vertex_model_inference.steps import canary
+from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context, Stop
 from vertex_model_inference.steps.halting import HaltedError
 
@@ -93,7 +94,8 @@ def extract(surroundings: Surroundings, run_id: str) -> int:
         runner.step("prepare", flow.prepare, context)
         progress.stage(RunState.EXPORTING)
         for group in flow.groups(runner, context, progress):
-            flow.stage_group(runner, context, progress, group)
+            if group.way != Way.CARRIED:
+                flow.stage_group(runner, context, progress, group)
             context.store.put(_group_file(context, group.number), msgspec.json.encode(group))
             staged.append(group)
     except VmiError as error:
@@ -128,6 +130,9 @@ def infer(surroundings: Surroundings, run_id: str) -> Finished:
     try:
         for entry in sorted(context.store.entries(f"{context.files.folder}/groups")):
             group = _GROUP.decode(context.store.get(entry.path))
+            if group.way == Way.CARRIED:
+                counts += flow.carry(runner, context, progress, group)
+                continue
             if stop is not None:
                 counts += flow.leave(runner, context, progress, group, stop)
                 continue

@@ -141,6 +141,19 @@ class Store:
         with suppress(NotFoundError):
             self._call("delete", path, lambda: obstore.delete(self.objects, path))
 
+    def copy(self, source: str, target: str) -> bool:
+        """Copy an object within the store, without its bytes passing through here; False: there is none to copy.
+
+        Raises:
+            StorageError: Storage refused or did not answer.
+        """
+        try:
+            with self._explained("copy", source):
+                obstore.copy(self.objects, source, target)
+        except NotFoundError:
+            return False
+        return True
+
     def entries(self, prefix: str) -> Iterator[Entry]:
         """All objects under ``prefix`` (a folder), in no particular order.
 

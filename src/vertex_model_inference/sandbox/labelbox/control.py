@@ -14,13 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vertex_model_inference.sandbox.labelbox import wire
-from vertex_model_inference.sandbox.labelbox.ids import wire_time
+from vertex_model_inference.sandbox.labelbox.ids import now, wire_time
 
 if TYPE_CHECKING:
     from vertex_model_inference.sandbox.labelbox.app import Server
     from vertex_model_inference.sandbox.labelbox.store import Row, Store
 
-__all__ = ["model_run", "press_train", "routes", "sign", "train_options"]
+__all__ = ["last_press", "model_run", "press_train", "routes", "sign", "train_options"]
 
 _TIMEOUT_S = 30.0
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
@@ -213,6 +213,18 @@ async def press_train(store: Store, row: Row, model_type: str) -> Any:
     return await _call(store, "POST", "/model_run", orjson.dumps(body))
 
 
+def _note_press(store: Store, run_id: str, model_type: str, answer: Any, problem: str | None) -> None:
+    value = {"at": now(), "model_type": model_type, "answer": answer, "problem": problem}
+    store.set_setting(f"pressed {run_id}", value)
+
+
+def last_press(store: Store, run_id: str) -> dict[str, Any] | None:
+    """The last time that Train Model was pressed: ``at`` (seconds since 1970), ``model_type``, and what the training
+    service answered: ``answer`` (its JSON), ``problem`` (one sentence, None when it took the run)."""
+    found: dict[str, Any] | None = store.setting(f"pressed {run_id}", None)
+    return found
+
+
 Handler = Callable[[Request], Awaitable[Any]]
 
 
@@ -303,7 +315,13 @@ def routes(server: Server) -> list[Route]:
         model_type = given.get("modelType") if isinstance(given, dict) else None
         if not isinstance(model_type, str) or not model_type:
             raise ControlError(400, 'Give {"modelType": ...}, one of GET /_sandbox/train_options.')
-        return {"answer": await press_train(store, row, model_type)}
+        try:
+            answer = await press_train(store, row, model_type)
+        except ControlError as error:
+            await server.in_thread(_note_press, store, row["id"], model_type, error.body.get("answer"), str(error))
+            raise
+        await server.in_thread(_note_press, store, row["id"], model_type, answer, None)
+        return {"answer": answer}
 
     async def options(_: Request) -> Any:
         return await train_options(store)
