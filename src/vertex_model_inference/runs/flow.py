@@ -182,9 +182,10 @@ def end(runner: Runner, context: Context, progress: Progress, counts: Counts, er
         runner.step("evaluate", _evaluate, context)
     try:
         finished = runner.step("finish", finish, context, counts, _words(error), whole=progress.status.export_complete)
-    except StorageError as unread:
+    except Exception as unread:  # noqa: BLE001  # see _ours
         # The outcomes cannot be read, so none may be claimed; but Labelbox must not show a run that goes on for ever.
-        finished = runner.step("fail", fail, context, counts, str(error or unread))
+        trouble = error or _ours(unread, context.spec.run_id)
+        finished = runner.step("fail", fail, context, counts, str(trouble))
     else:
         if progress.carried_on:
             try:

@@ -30,6 +30,7 @@ __all__ = ["Export", "ExportSlice", "begin_export", "export_slice"]
 log = structlog.get_logger()
 
 EXPORT_TIMEOUT_S = 2 * 60 * 60
+_BEGINNINGS = 3
 _NAMELESS = "line "
 """What stands for the id of a row whose line cannot be read that far; ids have no spaces."""
 
@@ -80,13 +81,19 @@ def begin_export(context: Context) -> Export:
     spec, halt = context.spec, context.halt
     if _cancelled(context):
         halt.check()
-    task = context.labelbox.start_export(spec.model_run_id, f"vmi-{spec.run_id}")
-    try:
-        return Export(task, context.labelbox.wait_export(task, EXPORT_TIMEOUT_S, sleep=halt.wait).total_lines)
-    except LabelboxError:
-        if _cancelled(context):
-            halt.check()
-        raise
+    left = _BEGINNINGS
+    while True:
+        left -= 1
+        task = context.labelbox.start_export(spec.model_run_id, f"vmi-{spec.run_id}")
+        try:
+            return Export(task, context.labelbox.wait_export(task, EXPORT_TIMEOUT_S, sleep=halt.wait).total_lines)
+        except LabelboxError as error:
+            if _cancelled(context):
+                halt.check()
+            if error.error_code != "export_expired" or not left:
+                raise
+            # What answers may be behind what was asked; nothing has been read, so another export is as good.
+            log.warning("the export is not known", run_id=spec.run_id, cause=str(error))
 
 
 def export_slice(
