@@ -15,7 +15,9 @@ from starlette.types import ASGIApp
 from vertex_model_inference.errors import ConflictError, NotFoundError, RequestError, RowError, StorageError, VmiError
 from vertex_model_inference.pages.access import Guard
 from vertex_model_inference.pages.login import login_routes
+from vertex_model_inference.pages.pictures_page import picture_routes
 from vertex_model_inference.pages.rendering import HERE, STATIC
+from vertex_model_inference.pages.rows_page import rows_routes
 from vertex_model_inference.pages.run_page import run_routes
 from vertex_model_inference.pages.runs_page import runs_routes
 from vertex_model_inference.pages.site import Site
@@ -57,6 +59,8 @@ def create_pages(site: Site, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
             *login_routes(site),
             *runs_routes(site),
             *run_routes(site),
+            *rows_routes(site),
+            *picture_routes(site),
             *routes,
         ],
         exception_handlers=handlers,

@@ -7,7 +7,7 @@ finished file), so a file that exists is a step that is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,10 +31,11 @@ _FAILURES = (BaseError, OSError, ValueError)  # obstore gives missing and existi
 
 
 class Entry(NamedTuple):
-    """One object: ``path`` relative to the store's root, ``size`` in bytes."""
+    """One object: ``path`` relative to the store's root, ``size`` in bytes, ``modified`` in seconds since the epoch."""
 
     path: str
     size: int
+    modified: float = 0.0
 
 
 class TokenSource(Protocol):
@@ -110,6 +111,19 @@ class Store:
         with self._explained("read", path):
             return bytes(obstore.get_range(self.objects, path, start=start, length=length))
 
+    def ranges(self, path: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Several parts of the object, each a start and a length in bytes; near ones come in one request.
+
+        Raises:
+            NotFoundError: No such object.
+            StorageError: Storage refused or did not answer.
+        """
+        if not spans:
+            return []
+        starts, lengths = [start for start, _ in spans], [length for _, length in spans]
+        with self._explained("read", path):
+            return [bytes(part) for part in obstore.get_ranges(self.objects, path, starts=starts, lengths=lengths)]
+
     def exists(self, path: str) -> bool:
         """Whether the object is there."""
         return self.size(path) is not None
@@ -127,7 +141,7 @@ class Store:
         with self._explained("list", prefix):
             for page in obstore.list(self.objects, prefix=prefix):
                 for meta in page:
-                    yield Entry(str(meta["path"]), int(meta["size"]))
+                    yield Entry(str(meta["path"]), int(meta["size"]), meta["last_modified"].timestamp())
 
     def folders(self, prefix: str) -> list[str]:
         """Names of the folders directly under ``prefix``, sorted."""
