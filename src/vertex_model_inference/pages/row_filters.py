@@ -67,6 +67,10 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
 
     def query(self, **changes: Any) -> str:
         """The part of an address behind ``?``; ``changes`` are set in place of what is here, and may name more."""
+        return urlencode(self.fields(**changes))
+
+    def fields(self, **changes: Any) -> dict[str, str]:
+        """Name -> value of what is not as usual; ``changes`` as of ``query``."""
         values: dict[str, Any] = {
             "outcome": self.outcome,
             "split": self.split,
@@ -83,7 +87,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
             "t": self.t or None,
         }
         values |= {name.rstrip("_"): value for name, value in changes.items()}
-        return urlencode({name: value for name, value in values.items() if value not in (None, "")})
+        return {name: str(value) for name, value in values.items() if value not in (None, "")}
 
 
 def read_filters(given: Mapping[str, str]) -> Filters:

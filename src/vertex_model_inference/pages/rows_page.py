@@ -62,6 +62,7 @@ def rows_routes(site: Site) -> list[Route]:
             "problem": run.rows.problem,
             "features": list(dict.fromkeys(one.feature for one in values["classes"])),
             "many_classes": len(values["classes"]) > _MOST_CLASSES,
+            "can": site.actions is not None,
             **_words(run, filters),
         }
         return site.render.page(request, "rows.html", **values)

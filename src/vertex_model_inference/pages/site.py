@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vertex_model_inference.pages.access import Access
+from vertex_model_inference.pages.actions import Actions
 from vertex_model_inference.pages.asset_source import AssetSource
 from vertex_model_inference.pages.open_runs import OpenRuns
 from vertex_model_inference.pages.picture_cache import PictureCache
@@ -27,6 +28,7 @@ class Site:
         runs: What is kept at hand of each run that is looked at.
         assets: Reads assets of rows.
         pictures: Those that were made.
+        actions: What can be done besides looking; None: nothing.
     """
 
     shelf: Shelf
@@ -36,3 +38,4 @@ class Site:
     runs: OpenRuns
     assets: AssetSource
     pictures: PictureCache
+    actions: Actions | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from vertex_model_inference.pages.access import Access
+from vertex_model_inference.pages.actions import Actions
 from vertex_model_inference.pages.app import create_pages
 from vertex_model_inference.pages.asset_source import AssetSource
 from vertex_model_inference.pages.open_runs import OpenRuns
@@ -28,13 +29,16 @@ def access_of(settings: Settings, token: str | None) -> Access:
     return Access(token, None if audience is None else IapVerifier(audience))
 
 
-def pages_of(settings: Settings, access: Access, folder: Path | None = None) -> ASGIApp:
+def pages_of(
+    settings: Settings, access: Access, folder: Path | None = None, *, actions: Actions | None = None
+) -> ASGIApp:
     """The pages.
 
     Args:
         settings: What is in force.
         access: Who may look.
         folder: Where the runs are; None: where the settings put them.
+        actions: What can be done besides looking; None: nothing.
 
     Raises:
         NotFoundError: There are no runs in that folder.
@@ -50,6 +54,7 @@ def pages_of(settings: Settings, access: Access, folder: Path | None = None) -> 
             runs=OpenRuns(shelf, caches / "rows"),
             assets=AssetSource(settings, shelf.store),
             pictures=PictureCache(caches / "pictures"),
+            actions=actions,
         )
     )
 
