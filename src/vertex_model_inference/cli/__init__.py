@@ -14,6 +14,7 @@ from vertex_model_inference.cli import (
     engine,
     evaluate,
     models,
+    pages,
     run,
     sandbox,
     sandbox_seed,
@@ -41,6 +42,7 @@ app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(pages.pages)
 app.command()(models.models)
 app.command()(check.check)
 app.command()(settings.settings)
