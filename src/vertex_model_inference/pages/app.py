@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 
 from vertex_model_inference.errors import ConflictError, NotFoundError, RequestError, RowError, StorageError, VmiError
 from vertex_model_inference.pages.access import Guard
+from vertex_model_inference.pages.compare_page import compare_routes
+from vertex_model_inference.pages.evaluation_page import evaluation_routes
 from vertex_model_inference.pages.login import login_routes
 from vertex_model_inference.pages.rendering import HERE, STATIC
 from vertex_model_inference.pages.run_page import run_routes
@@ -57,6 +59,8 @@ def create_pages(site: Site, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
             *login_routes(site),
             *runs_routes(site),
             *run_routes(site),
+            *evaluation_routes(site),
+            *compare_routes(site),
             *routes,
         ],
         exception_handlers=handlers,

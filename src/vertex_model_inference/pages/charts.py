@@ -20,7 +20,7 @@ from vertex_model_inference.pages.words import shortened
 __all__ = ["HEIGHT", "WIDTH", "Part", "by_confidence", "precision_recall", "reliability", "share", "stacked"]
 
 WIDTH, HEIGHT = 360.0, 232.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 66.0, 10.0, 34.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 66.0, 10.0, 34.0
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _LINE_HEIGHT = 12.0
 
@@ -71,7 +71,7 @@ class _Plot:
         if up:
             parts.append(
                 Markup(
-                    '<text class="axis" transform="translate(9 {}) rotate(-90)" text-anchor="middle">{}</text>'
+                    '<text class="axis" transform="translate(8 {}) rotate(-90)" text-anchor="middle">{}</text>'
                 ).format(_n(self.y(0.5)), up)
             )
         return Markup("").join(parts)
@@ -98,7 +98,7 @@ def by_confidence(curve: Curve, name: str, best: float | None = None) -> Markup:
     ):
         if not values:
             continue
-        lines.append(Markup('<path class="line {}" d="{}"/>').format(css, _steps(plot, curve.threshold, values)))
+        lines.append(Markup('<path class="curve {}" d="{}"/>').format(css, _steps(plot, curve.threshold, values)))
         ends.append((plot.y(values[0]), css, word))
     mark = Markup("")
     if best is not None:
@@ -144,7 +144,7 @@ def precision_recall(curve: Curve, name: str) -> Markup:
         f"Precision over recall of {name}",
         said,
         plot.axes("recall", "precision"),
-        Markup('<path class="line f1" d="{}"/>').format(line) if line else Markup(""),
+        Markup('<path class="curve f1" d="{}"/>').format(line) if line else Markup(""),
         dots,
     )
 
@@ -167,10 +167,10 @@ def reliability(calibration: Calibration, name: str) -> Markup:
             f"confidence {one.lower:.2f} to {one.upper:.2f}: {one.count:,} predictions, {one.accuracy:.1%} right, "
             f"mean confidence {one.confidence:.1%}"
         )
-        tall = 22 * one.count / most
+        tall = max(22 * one.count / most, 1.0)
         bars.append(
             Markup(
-                '<g><title>{}</title><rect class="bar" x="{}" y="{}" width="{}" height="{}"/>'
+                '<g><title>{}</title><rect class="share-right" x="{}" y="{}" width="{}" height="{}"/>'
                 '<line class="claimed" x1="{}" x2="{}" y1="{}" y2="{}"/>'
                 '<rect class="many" x="{}" y="{}" width="{}" height="{}"/></g>'
             ).format(
@@ -239,17 +239,17 @@ def _steps(plot: _Plot, thresholds: Sequence[float], values: Sequence[float]) ->
 
 
 def _beside(ends: Sequence[tuple[float, str, str]], x: float) -> Markup:
-    """Names beside the lines' ends, pushed apart where they would cover each other, each behind a sample of its dash."""
+    """Names beside the lines' ends, pushed apart where they would cover each other; each with a sample of its dash."""
     placed: list[tuple[float, str, str]] = []
     for y, css, word in sorted(ends):
         low = placed[-1][0] + _LINE_HEIGHT if placed else _TOP + 4
         placed.append((max(y, low), css, word))
-    over = placed[-1][0] - (HEIGHT - _BOTTOM) if placed else 0.0
+    over = placed[-1][0] - (HEIGHT - _BOTTOM - 3) if placed else 0.0
     if over > 0:
         placed = [(y - over, css, word) for y, css, word in placed]
     return Markup("").join(
         Markup(
-            '<line class="line {0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>'
+            '<line class="curve {0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>'
             '<text class="name {0}" x="{4}" y="{5}">{6}</text>'
         ).format(css, _n(x), _n(x + 13), _n(y), _n(x + 16), _n(y + 3.5), word)
         for y, css, word in placed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -452,7 +453,7 @@ def _pixels(value: float | None) -> str:
 
 
 def _by_labels(classes: Sequence[ClassScore]) -> tuple[ClassScore, ...]:
-    return tuple(sorted(classes, key=lambda one: (-one.labels, -one.predictions, one.name)))
+    return tuple(sorted(classes, key=lambda one: (-one.labels, -one.predictions, _natural(one.name))))
 
 
 def _sentence(count: int, truth: str | None, said: str | None) -> str:
@@ -492,7 +493,7 @@ def _matrix(confusion: Confusion) -> Matrix | None:
         for k in range(n)
     ]
     worst = sorted(range(n), key=lambda k: (-wrong[k], -sum(counts[k]), k))[:MOST_IN_MATRIX]
-    shown = [*sorted(worst), n]
+    shown = [*sorted(worst, key=lambda k: _natural(confusion.classes[k])), n]
     names: tuple[str | None, ...] = (*confusion.classes, None)
     rows = []
     for truth in shown:
@@ -510,6 +511,12 @@ def _matrix(confusion: Confusion) -> Matrix | None:
         )
         rows.append((names[truth], cells))
     return Matrix(tuple(names[k] for k in shown), tuple(rows), n - len(worst))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """To order by: numbers in names as numbers."""
+    parts = re.split(r"(\d{1,15})", name.casefold())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
 def _shade(count: int, most: int) -> int:

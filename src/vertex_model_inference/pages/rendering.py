@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vertex_model_inference import __version__
+from vertex_model_inference.pages.words import figure, signed
 
 __all__ = ["HERE", "STATIC", "Renderer", "age", "duration", "environment", "number", "percent", "score"]
 
@@ -109,6 +110,8 @@ def environment() -> jinja2.Environment:
         "score": score,
         "duration": duration,
         "age": age,
+        "rate": figure,
+        "signed": signed,
     }
     return made
 
