@@ -52,6 +52,10 @@ MODEL_KEYS = (
     "fallback",
     "canary_rows",
     "canary_empty",
+    "rerun",
+    "usd_per_1000_rows",
+    "usd_per_node_hour",
+    "usd_per_million_tokens",
 )
 """Keys of a ``[models."..."]`` section of ``vmi.toml``."""
 

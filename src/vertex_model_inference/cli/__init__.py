@@ -8,6 +8,7 @@ import typer
 
 from vertex_model_inference import __version__
 from vertex_model_inference.cli import (
+    cancel,
     check,
     compare,
     demo,
@@ -15,6 +16,8 @@ from vertex_model_inference.cli import (
     evaluate,
     models,
     pages,
+    resume,
+    retry,
     run,
     sandbox,
     sandbox_seed,
@@ -38,6 +41,9 @@ app.command()(serve.serve)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
 app.command()(run.run)
+app.command()(resume.resume)
+app.command()(cancel.cancel)
+app.command()(retry.retry)
 app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)

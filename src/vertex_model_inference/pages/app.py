@@ -17,7 +17,9 @@ from vertex_model_inference.pages.access import Guard
 from vertex_model_inference.pages.compare_page import compare_routes
 from vertex_model_inference.pages.evaluation_page import evaluation_routes
 from vertex_model_inference.pages.login import login_routes
+from vertex_model_inference.pages.pictures_page import picture_routes
 from vertex_model_inference.pages.rendering import HERE, STATIC
+from vertex_model_inference.pages.rows_page import rows_routes
 from vertex_model_inference.pages.run_page import run_routes
 from vertex_model_inference.pages.runs_page import runs_routes
 from vertex_model_inference.pages.site import Site
@@ -61,6 +63,8 @@ def create_pages(site: Site, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
             *run_routes(site),
             *evaluation_routes(site),
             *compare_routes(site),
+            *rows_routes(site),
+            *picture_routes(site),
             *routes,
         ],
         exception_handlers=handlers,

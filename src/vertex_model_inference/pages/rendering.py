@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from vertex_model_inference import __version__
-from vertex_model_inference.pages.words import figure, signed
+from vertex_model_inference.pages.words import confidence, figure, signed
 
 __all__ = ["HERE", "STATIC", "Renderer", "age", "duration", "environment", "number", "percent", "score"]
 
@@ -39,7 +40,7 @@ _POLICY = "; ".join(
 HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -112,6 +113,8 @@ def environment() -> jinja2.Environment:
         "age": age,
         "rate": figure,
         "signed": signed,
+        "sure": confidence,
+        "json": lambda value: msgspec.json.encode(value).decode(),
     }
     return made
 
