@@ -16,6 +16,7 @@ from vertex_model_inference.cli import (
     evaluate,
     models,
     pages,
+    report,
     resume,
     retry,
     run,
@@ -48,6 +49,7 @@ app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(report.report)
 app.command()(pages.pages)
 app.command()(models.models)
 app.command()(check.check)

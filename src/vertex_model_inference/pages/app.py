@@ -19,6 +19,7 @@ from vertex_model_inference.pages.evaluation_page import evaluation_routes
 from vertex_model_inference.pages.login import login_routes
 from vertex_model_inference.pages.pictures_page import picture_routes
 from vertex_model_inference.pages.rendering import HERE, STATIC
+from vertex_model_inference.pages.report_page import report_routes
 from vertex_model_inference.pages.rows_page import rows_routes
 from vertex_model_inference.pages.run_page import run_routes
 from vertex_model_inference.pages.runs_page import runs_routes
@@ -63,6 +64,7 @@ def create_pages(site: Site, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
             *run_routes(site),
             *evaluation_routes(site),
             *compare_routes(site),
+            *report_routes(site),
             *rows_routes(site),
             *picture_routes(site),
             *routes,

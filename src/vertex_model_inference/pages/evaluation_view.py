@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -213,12 +214,12 @@ def panel(part: Part, name: str) -> Panel | None:
         labels = sum(one.labels for one in part.classes)
         top = max(curve.f1, default=0.0)
         best = curve.threshold[curve.f1.index(top)] if top > 0 else None
-        return Panel(name, labels, curve, best, curve.threshold[-1] if curve.threshold else 0.0)
+        return Panel(name, labels, curve, best, _start(curve))
     one = next((each for each in part.classes if each.name == name), None)
     if one is None:
         return None
     best = None if one.best is None else one.best.threshold
-    return Panel(name, one.labels, one.curve, best, one.curve.threshold[-1] if one.curve.threshold else 0.0)
+    return Panel(name, one.labels, one.curve, best, _start(one.curve))
 
 
 def combined(classes: Sequence[ClassScore], most: int = 200) -> Curve:
@@ -316,6 +317,11 @@ def island(found: Panel) -> Markup:
         "said": curve.said,
     }
     return Markup(msgspec.json.encode(numbers).decode())  # noqa: S704  # nothing but numbers and fixed names
+
+
+def _start(curve: Curve) -> float:
+    """The highest step of the slider at which everything is kept."""
+    return math.floor(curve.threshold[-1] * 1000) / 1000 if curve.threshold else 0.0
 
 
 def _telling(judged: Mapping[str, int]) -> str:
