@@ -306,7 +306,7 @@ class Lab:
         *,
         rerun: str | None = None,
         retry: dict[str, Any] | None = None,
-        **more: str,
+        **more: Any,
     ) -> Done:
         """Run an option over a scene's rows in this process.
 
