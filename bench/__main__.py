@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import assets, convert, digits, evaluation, kinds, scale, start, webhook
+from bench import assets, convert, digits, evaluation, judged, kinds, scale, start, webhook
 from bench.figure import Figure
 
 BOX_ROWS_PER_S = 140_000
@@ -38,6 +38,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "convert": _convert,
     "kinds": kinds.run,
     "evaluation": evaluation.run,
+    "judged": judged.run,
     "start": start.run,
     "assets": assets.run,
     "webhook": webhook.run,

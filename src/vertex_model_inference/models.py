@@ -13,6 +13,7 @@ __all__ = [
     "MatchRules",
     "ModelOption",
     "Predictor",
+    "PriceRules",
     "Task",
     "VertexModel",
 ]
@@ -225,6 +226,20 @@ class DeliveryRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         )
 
 
+class PriceRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The operator's own prices in US dollars (``vmi.toml``, section of the model); None: the table's, if any.
+
+    Attributes:
+        per_1000_rows: All in all, for 1,000 rows that the model is sent.
+        per_node_hour: Of one machine of a batch job.
+        per_million_tokens: Of Gemini: in and out, as they are charged (in batch: already halved).
+    """
+
+    per_1000_rows: float | None = None
+    per_node_hour: float | None = None
+    per_million_tokens: tuple[float, float] | None = None
+
+
 class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of the menu: everything that a run needs to know of the model, frozen when the run starts.
 
@@ -251,6 +266,9 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             them first as their EXIF orientation says, so that what it finds must be turned back.
         delivery: Where predictions go, and the canary.
         job_instances: An endpoint is sent the instances that a batch job of the model would be.
+        rerun: What a run does after an earlier one of the same model run: only what is new, failed or ``changed``, or
+            ``all`` rows again.
+        price: The operator's own prices.
     """
 
     name: str
@@ -272,3 +290,5 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     delivery: DeliveryRules = DeliveryRules()
     job_instances: bool = False
     metrics: bool = False
+    rerun: str = "changed"
+    price: PriceRules = PriceRules()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from vertex_model_inference.models import DeliveryRules, GeminiRules, MappingRules, Task
+from vertex_model_inference.models import DeliveryRules, GeminiRules, MappingRules, PriceRules, Task
 
 __all__ = ["MappingSection", "ModelSection", "http_url"]
 
@@ -127,6 +127,10 @@ class ModelSection(BaseModel):
         fallback: ``project`` or ``files``, when Labelbox refuses predictions in model runs.
         canary_rows: So many rows go the whole way before the rest is launched; 0: none.
         canary_empty: ``stop`` or ``go`` when the model finds nothing in any canary row.
+        rerun: Run again, does ``changed`` only what is new, failed or changed (the default), ``all`` every row.
+        usd_per_1000_rows: Your own price of 1,000 rows, all in all, for ``vmi plan`` and budgets.
+        usd_per_node_hour: Your own price of an hour of one machine of the model's batch jobs.
+        usd_per_million_tokens: Your own prices of Gemini's tokens, ``[in, out]``, as you pay them for this mode.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -168,6 +172,13 @@ class ModelSection(BaseModel):
     fallback: Literal["project", "files"] | None = None
     canary_rows: Annotated[int, Field(ge=0, le=1000)] | None = None
     canary_empty: Literal["stop", "go"] | None = None
+    rerun: Literal["changed", "all"] = "changed"
+    usd_per_1000_rows: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    usd_per_node_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    usd_per_million_tokens: (
+        tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], Annotated[float, Field(ge=0, allow_inf_nan=False)]]
+        | None
+    ) = None
 
     @field_validator("container")
     @classmethod
@@ -227,6 +238,14 @@ class ModelSection(BaseModel):
             msg = "at least one of model-run, project, files is needed"
             raise ValueError(msg)
         return tuple(dict.fromkeys(value))
+
+    def price(self) -> PriceRules:
+        """Your own prices, as the run takes them."""
+        return PriceRules(
+            per_1000_rows=self.usd_per_1000_rows,
+            per_node_hour=self.usd_per_node_hour,
+            per_million_tokens=self.usd_per_million_tokens,
+        )
 
     def delivery(self) -> DeliveryRules:
         """The same as the run takes it."""

@@ -24,7 +24,16 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         evaluation.json           Evaluation: predictions against labels, where there are labels
         refused.json              why Labelbox takes no predictions into the model run, where it does not
         batches/00000.json        the project's batch that rows of shards were put into, for the destination project
+        cancel.json               CancelMark: the run is to stop; written once, by whoever stops it
         verdict.json              how the run ended, written before Labelbox is told
+        fingerprints.json         Fingerprints: what the model was asked with, and what its answers were read with
+
+    of a run that follows an earlier one of the same model run and option:
+
+        named.txt                 ids and global keys of the rows that were asked for, one a line, where some were
+        before.npy, before.json   what earlier runs know of each row (``steps/memory.py``)
+        origins/00000.jsonl       Origin a line: where what is known of the shard's rows lies
+        earlier/00000.jsonl       Earlier a line: annotations that earlier runs have sent to Labelbox
 """
 
 from __future__ import annotations
@@ -55,6 +64,9 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
             restart must cut its export as it began to.
         delivery: Where predictions go, and the canary, as the model's option and the settings had it.
         artifacts_version: Of the files below.
+        rerun: Which rows are done, after an earlier run of the same model run and option: ``changed`` (those that are
+            new, failed or changed), ``all``, or of those known only the ``failed``, the ``retryable`` (failed rows that
+            running again can help) or the ``named``. ``none``: of a release that knew nothing of earlier runs.
     """
 
     run_id: str
@@ -66,6 +78,18 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     job_rows: int = 50_000
     delivery: DeliveryRules = DeliveryRules(destinations=("model-run",), canary_rows=0, canary_empty="stop")
     artifacts_version: int = ARTIFACTS_VERSION
+    rerun: str = "none"
+
+    @property
+    def attempt(self) -> int:
+        """0 for the first run of its model run and option, 1 for the next, and so on."""
+        number = self.run_id.rpartition("-")[2]
+        return int(number) if number.isdigit() else 0
+
+    @property
+    def follows(self) -> bool:
+        """Whether there are earlier runs to look at."""
+        return self.rerun != "none" and self.attempt > 0
 
 
 def run_id_of(model_run_id: str, option: str, attempt: int) -> str:
@@ -125,13 +149,17 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Decoded(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """How many lines of the shard's NDJSON are the row's, and what was left out."""
+    """How many lines of the shard's NDJSON are the row's, and what was left out.
+
+    ``left``: annotations of earlier runs that Labelbox still has and that are not among the lines.
+    """
 
     data_row_id: str
     annotations: int
     global_key: str | None = None
     dropped: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+    left: int = 0
 
 
 class Files:
@@ -148,9 +176,15 @@ class Files:
         self.status = f"{self.folder}/status.json"
         self.ontology = f"{self.folder}/ontology.json"
         self.verdict = f"{self.folder}/verdict.json"
+        self.cancel = f"{self.folder}/cancel.json"
+        self.jobs_folder = f"{self.folder}/jobs"
         self.evaluation = f"{self.folder}/evaluation.json"
+        self.rows_folder = f"{self.folder}/rows"
         self.labels_folder = f"{self.folder}/labels"
         self.refused = f"{self.folder}/refused.json"
+        self.fingerprints = f"{self.folder}/fingerprints.json"
+        self.named = f"{self.folder}/named.txt"
+        self.before = f"{self.folder}/before"
         self.predictions_folder = f"{self.folder}/predictions"
         self.outcomes_folder = f"{self.folder}/outcomes"
 

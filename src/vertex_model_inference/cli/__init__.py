@@ -8,12 +8,16 @@ import typer
 
 from vertex_model_inference import __version__
 from vertex_model_inference.cli import (
+    cancel,
     check,
     compare,
     demo,
     engine,
     evaluate,
     models,
+    pages,
+    resume,
+    retry,
     run,
     sandbox,
     sandbox_seed,
@@ -37,10 +41,14 @@ app.command()(serve.serve)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
 app.command()(run.run)
+app.command()(resume.resume)
+app.command()(cancel.cancel)
+app.command()(retry.retry)
 app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(pages.pages)
 app.command()(models.models)
 app.command()(check.check)
 app.command()(settings.settings)

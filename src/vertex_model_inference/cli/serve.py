@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vertex_model_inference.settings import Settings
     from vertex_model_inference.webhook.runs import Engine
 
-__all__ = ["serve"]
+__all__ = ["listen", "serve"]
 
 
 def serve(
@@ -37,7 +37,7 @@ def serve(
     settings.require("labelbox_api_key")
     if not any(section.container for section in settings.models.values()):
         settings.require("project")
-    with _listen(host, port) as sock:
+    with listen(host, port) as sock:
         _serve(settings, sock)
     leave(0)
 
@@ -58,7 +58,12 @@ def _desk(settings: Settings, process: EngineProcess) -> Engine:
     return desk
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ConflictError: The port is taken, or may not be used.
+    """
     import socket
 
     from vertex_model_inference.errors import ConflictError

@@ -34,7 +34,7 @@ from vertex_model_inference.rows import Split
 __all__ = ["KINDS", "Annotated", "Group", "Kind", "Unmeasured", "judge_objects"]
 
 
-class Unmeasured(msgspec.Struct, frozen=True):
+class Unmeasured(msgspec.Struct, frozen=True, gc=False):
     """Holds the place of what cannot be judged: of a kind that is not read, or whose label could not be had."""
 
     name: str = ""

@@ -30,7 +30,7 @@ from vertex_model_inference.labelbox.vocabulary import Vocabulary
 __all__ = ["Labelled", "LabelledRow", "LinkedMask", "parse_labels"]
 
 
-class LinkedMask(msgspec.Struct, frozen=True, omit_defaults=True, tag="linked_mask"):
+class LinkedMask(msgspec.Struct, gc=False, frozen=True, omit_defaults=True, tag="linked_mask"):
     """A mask as exports give it: a picture behind a URL that needs the API key, white (or any colour) on black.
 
     Attributes:
@@ -48,7 +48,7 @@ Labelled = Annotation | DocumentEntity | LinkedMask
 """An annotation of a label."""
 
 
-class LabelledRow(msgspec.Struct, frozen=True):
+class LabelledRow(msgspec.Struct, gc=False, frozen=True):
     """The label of a data row.
 
     Attributes:
@@ -64,7 +64,7 @@ class LabelledRow(msgspec.Struct, frozen=True):
     labels: int
 
 
-class _Box(msgspec.Struct):
+class _Box(msgspec.Struct, gc=False):
     left: float
     top: float
     width: float
@@ -72,33 +72,33 @@ class _Box(msgspec.Struct):
     unit: str | None = None
 
 
-class _Point(msgspec.Struct):
+class _Point(msgspec.Struct, gc=False):
     x: float
     y: float
 
 
-class _Group(msgspec.Struct):
+class _Group(msgspec.Struct, gc=False):
     id: str = ""
     page_number: int = 1
     tokens: list[str] = []
 
 
-class _Span(msgspec.Struct):
+class _Span(msgspec.Struct, gc=False):
     start: int | None = None
     end: int | None = None
     groups: list[_Group] | None = None
 
 
-class _InMessage(msgspec.Struct):
+class _InMessage(msgspec.Struct, gc=False):
     message_id: str
     location: _Span
 
 
-class _Link(msgspec.Struct):
+class _Link(msgspec.Struct, gc=False):
     url: str
 
 
-class _Object(msgspec.Struct):
+class _Object(msgspec.Struct, gc=False):
     name: str | None = None
     value: str | None = None
     feature_schema_id: str | None = None
@@ -114,7 +114,7 @@ class _Object(msgspec.Struct):
     classifications: list[ExportQuestion] | None = None
 
 
-class _Annotations(msgspec.Struct):
+class _Annotations(msgspec.Struct, gc=False):
     objects: list[_Object] | None = None
     classifications: list[ExportQuestion] | None = None
     relationships: list[msgspec.Raw] | None = None
@@ -122,16 +122,16 @@ class _Annotations(msgspec.Struct):
     segments: dict[str, list[tuple[int, int]]] | None = None
 
 
-class _Label(msgspec.Struct):
+class _Label(msgspec.Struct, gc=False):
     annotations: _Annotations
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     data_row_id: str
     labels: list[_Label] | None = None
 
 
-class _OnlyId(msgspec.Struct):
+class _OnlyId(msgspec.Struct, gc=False):
     data_row_id: str = ""
 
 

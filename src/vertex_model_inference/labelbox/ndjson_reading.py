@@ -43,68 +43,68 @@ Uploaded = Annotation | DocumentEntity
 """An annotation that was read back."""
 
 
-class _DataRow(msgspec.Struct):
+class _DataRow(msgspec.Struct, gc=False):
     id: str | None = None
     globalKey: str | None = None  # noqa: N815  # Labelbox's name
 
 
-class _Box(msgspec.Struct):
+class _Box(msgspec.Struct, gc=False):
     left: float
     top: float
     width: float
     height: float
 
 
-class _Point(msgspec.Struct):
+class _Point(msgspec.Struct, gc=False):
     x: float
     y: float
 
 
-class _Location(msgspec.Struct):
+class _Location(msgspec.Struct, gc=False):
     start: int
     end: int
 
 
-class _Selection(msgspec.Struct):
+class _Selection(msgspec.Struct, gc=False):
     tokenIds: list[str]  # noqa: N815
     groupId: str = ""  # noqa: N815
     page: int = 1
 
 
-class _Mask(msgspec.Struct):
+class _Mask(msgspec.Struct, gc=False):
     png: str | None = None
 
 
-class _Picture(msgspec.Struct):
+class _Picture(msgspec.Struct, gc=False):
     index: int
     imBytes: str | None = None  # noqa: N815
 
 
-class _Instance(msgspec.Struct):
+class _Instance(msgspec.Struct, gc=False):
     name: str | None = None
     featureSchemaId: str | None = None  # noqa: N815
 
 
-class _VideoMasks(msgspec.Struct):
+class _VideoMasks(msgspec.Struct, gc=False):
     frames: list[_Picture]
     instances: list[_Instance]
 
 
-class _KeyFrame(msgspec.Struct):
+class _KeyFrame(msgspec.Struct, gc=False):
     frame: int
     bbox: _Box | None = None
 
 
-class _Segment(msgspec.Struct):
+class _Segment(msgspec.Struct, gc=False):
     keyframes: list[_KeyFrame]
 
 
-class _Range(msgspec.Struct):
+class _Range(msgspec.Struct, gc=False):
     start: int
     end: int
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     name: str | None = None
     schemaId: str | None = None  # noqa: N815
     confidence: float | None = None
@@ -113,7 +113,7 @@ class _Answer(msgspec.Struct):
     value: str | None = None
 
 
-class _Question(msgspec.Struct):
+class _Question(msgspec.Struct, gc=False):
     name: str | None = None
     schemaId: str | None = None  # noqa: N815
     confidence: float | None = None
@@ -121,7 +121,7 @@ class _Question(msgspec.Struct):
     answers: list[_Answer] | None = None
 
 
-class _Row(_Question):
+class _Row(_Question, gc=False):
     dataRow: _DataRow = msgspec.field(default_factory=_DataRow)  # noqa: N815
     messageId: str | None = None  # noqa: N815
     frames: list[_Range] | None = None

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from vertex_model_inference.runs.started import Started
 from vertex_model_inference.spec import run_id_of
 
-__all__ = ["ACTIVE", "APPLICATION", "QUEUE", "WORKFLOW", "WORKFLOW_VERSION", "next_run", "quiet", "sqlite_engine"]
+__all__ = [
+    "ACTIVE",
+    "APPLICATION",
+    "QUEUE",
+    "WORKFLOW",
+    "WORKFLOW_VERSION",
+    "next_run",
+    "queued",
+    "quiet",
+    "sqlite_engine",
+]
 
 WORKFLOW_VERSION = "2"
 """Raised only when runs begun by an older release cannot be carried on; DBOS then leaves them alone."""
@@ -70,3 +81,34 @@ def next_run(dbos: Any, model_run_id: str, option: str) -> Started:
     if latest.status in ACTIVE:
         return Started(latest.workflow_id, joined=True)
     return Started(run_id_of(model_run_id, option, int(latest.workflow_id[len(prefix) :]) + 1), joined=False)
+
+
+def queued(url: str, run_id: str) -> bool:
+    """Whether the engine's database has an active run of this id; False also where no engine has made a database.
+
+    Args:
+        url: SQLAlchemy's, of the database.
+        run_id: The whole id.
+    """
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+
+    parsed = sqlalchemy.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
+        return False
+    quiet()
+    engine = sqlite_engine(url)
+    try:
+        from dbos import DBOSClient
+
+        client = DBOSClient(system_database_url=url, system_database_engine=engine, application_name=APPLICATION)
+        try:
+            found = client.list_workflows(workflow_ids=[run_id], name=WORKFLOW, load_input=False, load_output=False)
+        finally:
+            client.destroy()
+    except SQLAlchemyError:
+        return False
+    finally:
+        if engine is not None:
+            engine.dispose()
+    return any(status.status in ACTIVE for status in found)

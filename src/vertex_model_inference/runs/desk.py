@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -55,8 +56,23 @@ class RunDesk:
         self._active: dict[tuple[str, str], tuple[str, float]] = {}
         self._stopped = False
 
-    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+    def start_run(
+        self,
+        model_run_id: str,
+        option: ModelOption,
+        *,
+        model_id: str | None = None,
+        rerun: str | None = None,
+        before: Callable[[str], None] | None = None,
+    ) -> Started:
         """Put a run into the queue, or join the one of this model run and option that is under way.
+
+        Args:
+            model_run_id: Labelbox's id.
+            option: The model.
+            model_id: Labelbox's model, where it is known.
+            rerun: As of ``RunSpec``; None: as the model's section has it.
+            before: Called with a new run's id before it can begin.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: The database refuses.
@@ -65,20 +81,29 @@ class RunDesk:
         known = self._known(key)
         if known is None:
             with self._lock:
-                known = self._known(key) or self._ask(key, option, model_id)
+                known = self._known(key) or self._ask(key, option, model_id, rerun, before)
         return known
 
     def _known(self, key: tuple[str, str]) -> Started | None:
         run_id, until = self._active.get(key, ("", 0.0))
         return Started(run_id, joined=True) if time.monotonic() < until else None
 
-    def _ask(self, key: tuple[str, str], option: ModelOption, model_id: str | None) -> Started:
+    def _ask(
+        self,
+        key: tuple[str, str],
+        option: ModelOption,
+        model_id: str | None,
+        rerun: str | None,
+        before: Callable[[str], None] | None,
+    ) -> Started:
         from dbos import error
 
         asked = time.monotonic()
         started = next_run(self._client, key[0], key[1])
         if not started.joined:
-            spec = spec_of(self._settings, started.run_id, key[0], option, model_id)
+            spec = spec_of(self._settings, started.run_id, key[0], option, model_id, rerun=rerun)
+            if before is not None:
+                before(started.run_id)
             try:
                 self._client.enqueue(
                     {

@@ -17,10 +17,10 @@ import structlog
 
 from vertex_model_inference.errors import LabelboxError, StorageError, VmiError
 from vertex_model_inference.models import Predictor
-from vertex_model_inference.outcomes import Counts
+from vertex_model_inference.outcomes import Counts, OutcomeStatus
 from vertex_model_inference.runs.ending import Finished, fail, finish
 from vertex_model_inference.runs.progress import Progress
-from vertex_model_inference.runs.status import RunState
+from vertex_model_inference.runs.status import STEPS, RunState
 from vertex_model_inference.steps import (
     assets,
     canary,
@@ -28,12 +28,17 @@ from vertex_model_inference.steps import (
     destinations,
     evaluate,
     export,
+    fingerprints,
     gemini_batch,
+    memory,
     predict_batch,
     predict_online,
+    recall,
     upload,
 )
+from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context, Stop
+from vertex_model_inference.steps.halting import Ending, HaltedError
 from vertex_model_inference.vertex.jobs import BatchJob
 from vertex_model_inference.waiting import noting
 
@@ -46,6 +51,12 @@ log = structlog.get_logger()
 
 GROUPS_IN_FLIGHT = 4
 POLL_S = 20.0
+_AGAIN_SHARDS = 10
+"""Of which answers are read again in one group: it is only reckoning."""
+_CARRIED_FROM = 1_000_000
+"""Numbers of groups for which nothing is done, apart from the others': those name jobs."""
+_CANCELLING_POLLS = 30
+"""So many looks, of ``POLL_S`` each, a job may take to be cancelled; then its run ends without what it wrote."""
 _EXPORTS_IN_VAIN = 3
 """So many exports of a run may expire one after the other without a new row."""
 
@@ -53,12 +64,14 @@ _EXPORTS_IN_VAIN = 3
 class Group(NamedTuple):
     """Shards that go to the model together: one batch job, or one stream of online requests.
 
-    ``canary``: the rest of the run waits for what becomes of this one.
+    ``canary``: the rest of the run waits for what becomes of this one. ``way``: how far its rows go, ``carried``,
+    ``again`` (from decode on) or ``work``; see ``steps/choosing.py``.
     """
 
     number: int
     shards: list[int]
     canary: bool = False
+    way: str = Way.WORK.value
 
 
 class Runner(Protocol):
@@ -88,6 +101,8 @@ def prepare(context: Context) -> str:
     ontology = context.labelbox.ontology(info.ontology_id)
     context.store.put(context.files.ontology, msgspec.json.encode(ontology))
     context.store.put(context.files.spec, msgspec.json.encode(context.spec))
+    prints = fingerprints.fingerprints(context.spec, msgspec.json.encode(ontology))
+    context.store.put(context.files.fingerprints, msgspec.json.encode(prints))
     destinations.check_destinations(context, ontology)
     return ontology.id
 
@@ -99,12 +114,16 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
     counts = Counts()
     waiting: deque[Callable[[], Counts]] = deque()
     tried: Callable[[], Counts] | None = None
+    tried_shard = 0
     try:
         runner.step("prepare", prepare, context)
         progress.stage(RunState.EXPORTING)
         for group in groups(runner, context, progress):
+            if group.way == Way.CARRIED:
+                counts += carry(runner, context, progress, group)
+                continue
             if group.canary:
-                tried = runner.group(context, progress, group)
+                tried, tried_shard = runner.group(context, progress, group), group.shards[0]
                 continue
             staged = False
             if tried is not None:
@@ -112,7 +131,7 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
                 staged = _staged(runner, context, progress, group)
                 counts += tried()
                 tried = None
-                stop = runner.step("canary", canary.judge, context, 0)
+                stop = runner.step("canary", canary.judge, context, tried_shard)
             if stop is not None:
                 counts += leave(runner, context, progress, group, stop)
                 continue
@@ -141,6 +160,20 @@ def _staged(runner: Runner, context: Context, progress: Progress, group: Group) 
     return True
 
 
+def carry(runner: Runner, context: Context, progress: Progress, group: Group) -> Counts:
+    """Give a group for which nothing is done the outcomes that its rows have.
+
+    Raises:
+        StorageError: Files cannot be read or written.
+    """
+    carried = runner.step("carry", recall.carry_shards, context, group.shards)
+    for step in STEPS:
+        if step != "export":
+            progress.settle(step, carried.exported, 0.0)
+    progress.ended(carried)
+    return carried
+
+
 def leave(runner: Runner, context: Context, progress: Progress, group: Group, stop: Stop) -> Counts:
     """Give a group that is not launched its outcomes.
 
@@ -148,9 +181,8 @@ def leave(runner: Runner, context: Context, progress: Progress, group: Group, st
         StorageError: Outcomes cannot be written.
     """
     counts = Counts()
-    ending = (stop.step, stop.code, stop.message, stop.retryable)
     for shard in group.shards:
-        closed = runner.step("close", upload.close_shard, context, shard, ending)
+        closed = runner.step("close", upload.close_shard, context, shard, stop.ending())
         counts += closed
         progress.ended(closed)
     return counts
@@ -165,9 +197,9 @@ def end(runner: Runner, context: Context, progress: Progress, counts: Counts, er
     """The run's last step: outcomes added up, Labelbox told, the status file closed."""
     progress.hush()
     if error is None:
-        runner.step("evaluate", evaluate.evaluate_run, context)
+        runner.step("evaluate", _evaluate, context)
     try:
-        finished = runner.step("finish", finish, context, counts, _words(error))
+        finished = runner.step("finish", finish, context, counts, _words(error), whole=progress.status.export_complete)
     except StorageError as unread:
         # The outcomes cannot be read, so none may be claimed; but Labelbox must not show a run that goes on for ever.
         finished = runner.step("fail", fail, context, counts, str(error or unread))
@@ -180,6 +212,11 @@ def end(runner: Runner, context: Context, progress: Progress, counts: Counts, er
                 log.warning("jobs not read", run_id=context.spec.run_id, cause=str(unread))
     progress.finish(RunState(finished.state), finished.counts, finished.message)
     return finished
+
+
+def _evaluate(context: Context) -> int:
+    """Figures of a run that was stopped would tell little, and whoever stopped it wants an end."""
+    return 0 if context.halt.stop is not None else evaluate.evaluate_run(context)
 
 
 class _JobFile(msgspec.Struct):
@@ -202,57 +239,79 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
 
     Raises:
         LabelboxError: The export failed.
+        HaltedError: The run was cancelled before the export's end.
     """
     spec = context.spec
     batch = spec.option.predictor is Predictor.BATCH
+    remembered = runner.step("remember", memory.remember, context) if spec.follows else None
     least = spec.job_rows if batch else spec.shard_rows
     if batch and spec.option.gemini is not None:
         least = min(least, gemini_batch.rows_per_job(context))
     per_group = max(1, least // spec.shard_rows)
     begun = _begin_export(runner, context, progress)
-    first = canary.canary_size(spec, begun.rows)
+    # Nothing is tried out that has been tried: then only rows are new, or failed.
+    first = 0 if remembered is not None and remembered.tried else canary.canary_size(spec, begun.rows)
     offset: int | None = 0
     shard = number = written = in_vain = 0
     ready: list[int] = []
-    while offset is not None:
-        least_rows = first if first and shard == 0 else least
-        with _timed(progress, "export") as clock:
-            part = runner.step(
-                "export",
-                export.export_slice,
-                context,
-                begun.task,
-                offset,
-                shard,
-                least_rows,
-                canary=first,
-                written=written,
-            )
-            clock.rows = sum(part.rows)
-        shards = [part.first_shard + i for i in range(len(part.rows))]
-        shard += len(shards)
-        offset = part.next_offset
-        if part.expired:
-            in_vain = 0 if shards else in_vain + 1
-            if in_vain >= _EXPORTS_IN_VAIN:
-                raise LabelboxError(
-                    f"{in_vain} exports of the model run expired before they could be read.",
-                    code="export_expired",
-                    hint="Start the run again; if it stays so, ask Labelbox.",
-                    retryable=True,
+    try:
+        while offset is not None:
+            least_rows = first if first and shard == 0 else least
+            with _timed(progress, "export") as clock:
+                part = runner.step(
+                    "export",
+                    export.export_slice,
+                    context,
+                    begun.task,
+                    offset,
+                    shard,
+                    least_rows,
+                    canary=first if number == 0 else 0,
+                    written=written,
                 )
-            begun = _begin_export(runner, context, progress)
-            offset, written = 0, shard
-        elif offset is None:
-            progress.exported()
-        if first and number == 0 and shards:
-            yield Group(number, [shards.pop(0)], canary=True)
-            number += 1
-        ready += shards
-        while len(ready) >= per_group or (ready and offset is None):
-            yield Group(number, ready[:per_group])
-            del ready[:per_group]
-            number += 1
+                clock.rows = sum(part.rows)
+            shards = [part.first_shard + i for i in range(len(part.rows))]
+            shard += len(shards)
+            found = len(shards)
+            carried = [each for each in shards if part.way(each) is Way.CARRIED]
+            offset = part.next_offset
+            if part.halted:
+                offset = None
+            elif part.expired:
+                in_vain = 0 if found else in_vain + 1
+                if in_vain >= _EXPORTS_IN_VAIN:
+                    raise LabelboxError(
+                        f"{in_vain} exports of the model run expired before they could be read.",
+                        code="export_expired",
+                        hint="Start the run again; if it stays so, ask Labelbox.",
+                        retryable=True,
+                    )
+                begun = _begin_export(runner, context, progress)
+                offset, written = 0, shard
+            elif offset is None:
+                progress.exported()
+            if carried:
+                yield Group(_CARRIED_FROM + carried[0], carried, way=Way.CARRIED.value)
+                shards = [each for each in shards if each not in carried]
+            if first and number == 0 and shards:
+                yield Group(number, shards[:1], canary=True, way=part.way(shards[0]).value)
+                del shards[0]
+                number += 1
+            again = [each for each in shards if part.way(each) is Way.AGAIN]
+            for start in range(0, len(again), _AGAIN_SHARDS):
+                yield Group(number, again[start : start + _AGAIN_SHARDS], way=Way.AGAIN.value)
+                number += 1
+            ready += [each for each in shards if part.way(each) is Way.WORK]
+            while len(ready) >= per_group or (ready and offset is None):
+                yield Group(number, ready[:per_group])
+                del ready[:per_group]
+                number += 1
+            if part.halted:
+                context.halt.check()
+    except VmiError:
+        if ready:  # what is exported gets its outcomes, whatever becomes of the rest
+            yield Group(number, ready)
+        raise
 
 
 def _begin_export(runner: Runner, context: Context, progress: Progress) -> export.Export:
@@ -273,11 +332,15 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
     counts = Counts()
     open_shards = deque(group.shards)
     try:
-        if not staged:
+        if not staged and group.way == Way.WORK:
             stage_group(runner, asked, progress, group)
         at = "predict"
         progress.stage(RunState.PREDICTING)
-        if context.spec.option.predictor is Predictor.BATCH:
+        if context.spec.follows:
+            runner.step("recall", recall.recall_shards, context, group.shards, group.way)
+        if group.way == Way.AGAIN:
+            pass
+        elif context.spec.option.predictor is Predictor.BATCH:
             _batch(runner, context, progress, group)
         else:
             _online(runner, context, progress, group)
@@ -300,7 +363,8 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
     except Exception as caught:  # noqa: BLE001  # see _ours
         error = _ours(caught, context.spec.run_id)
         log.warning("group stopped", run_id=context.spec.run_id, group=group.number, at=at, cause=str(error))
-        ending = (at, error.error_code, str(error), error.retryable)
+        status = OutcomeStatus.SKIPPED if isinstance(error, HaltedError) else OutcomeStatus.FAILED
+        ending = Ending(at, error.error_code, str(error), error.retryable, status)
         for shard in open_shards:
             closed = runner.step("close", upload.close_shard, context, shard, ending)
             counts += closed
@@ -309,7 +373,9 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
 
 
 def stage_group(runner: Runner, context: Context, progress: Progress, group: Group) -> None:
-    """Assets of the group's shards."""
+    """Assets of the group's shards; none are needed where answers are read again."""
+    if group.way == Way.AGAIN:
+        return
     context = canary.canary_context(context) if group.canary else context
     progress.stage(RunState.PREPARING)
     for shard in group.shards:
@@ -326,8 +392,10 @@ def _batch(runner: Runner, context: Context, progress: Progress, group: Group) -
         else:
             job = runner.step("submit", predict_batch.submit, context, group.number)
             progress.job(job.name, job.state)
-        while not job.ended:
+        cancelling = 0
+        while not job.ended and cancelling < _CANCELLING_POLLS:
             job = runner.step("poll", predict_batch.poll, context, job.name, POLL_S)
+            cancelling += job.state == predict_batch.CANCELLING
             progress.job(job.name, job.state)
         collected = runner.step("collect", predict_batch.collect, context, group.number, group.shards, job)
         clock.rows = collected.answered + collected.ended

@@ -13,7 +13,7 @@ import msgspec
 
 from vertex_model_inference.errors import NotFoundError, VmiError
 from vertex_model_inference.models import ModelOption
-from vertex_model_inference.outcomes import Counts
+from vertex_model_inference.outcomes import Counts, OutcomeStatus
 from vertex_model_inference.runs import flow
 from vertex_model_inference.runs.asking import spec_of
 from vertex_model_inference.runs.flow import Finished, Group
@@ -24,7 +24,9 @@ from vertex_model_inference.runs.status import RunState
 from vertex_model_inference.runs.surroundings import Surroundings
 from vertex_model_inference.spec import Files, RunSpec, run_id_of
 from vertex_model_inference.steps import canary
+from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context, Stop
+from vertex_model_inference.steps.halting import HaltedError
 
 __all__ = ["begin", "extract", "infer"]
 
@@ -87,20 +89,30 @@ def extract(surroundings: Surroundings, run_id: str) -> int:
     """
     context, progress = surroundings.of(_spec(surroundings, run_id))
     runner = _Direct()
-    groups = 0
+    staged: list[Group] = []
     try:
         runner.step("prepare", flow.prepare, context)
         progress.stage(RunState.EXPORTING)
         for group in flow.groups(runner, context, progress):
-            flow.stage_group(runner, context, progress, group)
+            if group.way != Way.CARRIED:
+                flow.stage_group(runner, context, progress, group)
             context.store.put(_group_file(context, group.number), msgspec.json.encode(group))
-            groups += 1
+            staged.append(group)
     except VmiError as error:
-        flow.end(runner, context, progress, Counts(), error)
+        flow.end(runner, context, progress, _left(runner, context, progress, error), error)
         raise
     finally:
         surroundings.forget(run_id)
-    return groups
+    return len(staged)
+
+
+def _left(runner: flow.Runner, context: Context, progress: Progress, error: VmiError) -> Counts:
+    """Every row that was exported before the run ended in its first half gets its outcome."""
+    status = OutcomeStatus.SKIPPED if isinstance(error, HaltedError) else OutcomeStatus.FAILED
+    stop = Stop("assets", error.error_code, str(error), str(error), error.retryable, status)
+    files = context.files
+    shards = sorted(int(entry.path[-11:-6]) for entry in context.store.entries(files.rows_folder))
+    return flow.leave(runner, context, progress, Group(0, shards), stop)
 
 
 def infer(surroundings: Surroundings, run_id: str) -> Finished:
@@ -118,6 +130,9 @@ def infer(surroundings: Surroundings, run_id: str) -> Finished:
     try:
         for entry in sorted(context.store.entries(f"{context.files.folder}/groups")):
             group = _GROUP.decode(context.store.get(entry.path))
+            if group.way == Way.CARRIED:
+                counts += flow.carry(runner, context, progress, group)
+                continue
             if stop is not None:
                 counts += flow.leave(runner, context, progress, group, stop)
                 continue

@@ -20,6 +20,7 @@ from vertex_model_inference.spec import Staged
 from vertex_model_inference.steps.addresses import place_of
 from vertex_model_inference.steps.context import Context, failed, read_rows, skipped, write_structs
 from vertex_model_inference.steps.fetch import Fetcher, Room
+from vertex_model_inference.steps.halting import unless_halted
 from vertex_model_inference.steps.instances import Template, template_of
 from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header, is_url, looks_like_url
 from vertex_model_inference.steps.pressure import Limiter
@@ -71,7 +72,9 @@ def stage_shard(context: Context, shard: int) -> AssetsDone:
 
     Raises:
         StorageError: The run's own files cannot be written. Everything else is a row's outcome.
+        HaltedError: The run is halted.
     """
+    context.halt.check()
     return asyncio.run(_stage(context, shard))
 
 
@@ -89,9 +92,12 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
         allowed_hosts=settings.asset_hosts,
     ) as fetcher:
         stager = _Stager(context, fetcher, limiter, room, known, sources)
-        results = await stager.all(rows)
+        results = await unless_halted(context.halt, stager.all(rows), grace_s=0)
     if stager.fresh:
         context.index.add(stager.fresh)
+    if results is None:
+        context.halt.check()
+        results = []
     staged = [result for result in results if isinstance(result, Staged)]
     ended = [result for result in results if isinstance(result, Outcome)]
     write_structs(context, context.files.ended("assets", shard), ended)

@@ -24,6 +24,8 @@ MAX_REQUEST_BYTES = 1_400_000
 MAX_REPLY_BYTES = 64 << 20
 """A larger answer is refused, and its instances are asked for in smaller requests."""
 MAX_MESSAGE_BYTES = 64 << 10
+TIMEOUT_S = 120.0
+"""Of one request, from its first byte to the last of its answer."""
 
 
 class _Body(msgspec.Struct):
@@ -76,16 +78,21 @@ class Predictions:
         self._endpoint = endpoint.rstrip("/")
         self._token = token
 
-    def session(self, option: ModelOption, *, timeout_s: float = 120) -> Session:
+    def session(self, option: ModelOption, *, timeout_s: float | None = None) -> Session:
         """A client for one option; use it as an async context manager.
+
+        Args:
+            option: The model.
+            timeout_s: Of one request; None: ``TIMEOUT_S``.
 
         Raises:
             VertexError: The option is not an online one.
         """
+        seconds = TIMEOUT_S if timeout_s is None else timeout_s
         if option.predictor is Predictor.ONLINE and option.endpoint:
-            return Session(f"{self._endpoint}/v1/{option.endpoint}:predict", self._token, option, timeout_s)
+            return Session(f"{self._endpoint}/v1/{option.endpoint}:predict", self._token, option, seconds)
         if option.predictor is Predictor.CONTAINER and option.container:
-            return Session(option.container, None, option, timeout_s)
+            return Session(option.container, None, option, seconds)
         raise VertexError(f"Option {option.name!r} has no endpoint and no container to send requests to.")
 
 

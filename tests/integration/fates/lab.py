@@ -27,6 +27,7 @@ from starlette.routing import Route
 
 from vertex_model_inference.errors import UnknownOptionError
 from vertex_model_inference.outcomes import Outcome
+from vertex_model_inference.runs.again import retry_run
 from vertex_model_inference.runs.flow import Finished
 from vertex_model_inference.runs.reading import outcomes_of
 from vertex_model_inference.runs.service import RunService
@@ -296,7 +297,17 @@ class Lab:
         self.labelbox.delete("/_sandbox/faults").raise_for_status()
         self.vertex.delete("/_sandbox/mischief").raise_for_status()
 
-    def perform(self, scene: Scene, option: str, folder: Path, toml: str = "", **more: str) -> Done:
+    def perform(
+        self,
+        scene: Scene,
+        option: str,
+        folder: Path,
+        toml: str = "",
+        *,
+        rerun: str | None = None,
+        retry: dict[str, Any] | None = None,
+        **more: Any,
+    ) -> Done:
         """Run an option over a scene's rows in this process.
 
         Args:
@@ -304,6 +315,8 @@ class Lab:
             option: Of the menu.
             folder: For ``vmi.toml`` and the data directory.
             toml: Content of ``vmi.toml``.
+            rerun: Which rows, after an earlier run.
+            retry: Try the scene's newest run again, with these arguments of ``retry_run``.
             **more: Variables beside the sandbox's own.
         """
         (folder / "vmi.toml").write_text(toml)
@@ -315,7 +328,10 @@ class Lab:
         service = RunService(settings, role="run")
         service.start()
         try:
-            run_id = service.start_run(scene.run.uid, chosen).run_id
+            if retry is not None:
+                run_id = retry_run(service, open_artifacts(settings), scene.run.uid, option=chosen, **retry).run_id
+            else:
+                run_id = service.start_run(scene.run.uid, chosen, rerun=rerun).run_id
             finished = service.wait(run_id)
         finally:
             service.stop()

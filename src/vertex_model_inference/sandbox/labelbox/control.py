@@ -136,17 +136,14 @@ def _project(store: Store, project_id: str) -> Row:
     return row
 
 
-def _pre_labels(store: Store, project_id: str, query: Mapping[str, str]) -> dict[str, Any]:
+def _held(store: Store, owner_id: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A page of the annotations that a model run (as predictions) or a project (as pre-labels) holds."""
     skip, first = (query.get(name, usual) for name, usual in (("skip", "0"), ("first", "100")))
     if not (skip.isdigit() and first.isdigit()):
         raise ControlError(400, "skip and first must be whole numbers.")
-    rows = store.projects.pre_labels(_project(store, project_id)["id"], int(skip), min(int(first), 10_000))
+    rows = store.projects.pre_labels(owner_id, int(skip), min(int(first), 10_000))
     names = ("data_row_id", "global_key", "uuid")
-    return {
-        "pre_labels": [
-            {**{name: row[name] for name in names}, "annotation": orjson.loads(row["annotation"])} for row in rows
-        ]
-    }
+    return [{**{name: row[name] for name in names}, "annotation": orjson.loads(row["annotation"])} for row in rows]
 
 
 def _snake(name: str) -> str:
@@ -299,7 +296,18 @@ def routes(server: Server) -> list[Route]:
         return await server.in_thread(lambda: project(store, _project(store, request.path_params["project_id"])))
 
     async def pre_labels(request: Request) -> Any:
-        return await server.in_thread(_pre_labels, store, request.path_params["project_id"], dict(request.query_params))
+        def read() -> Any:
+            project_id = _project(store, request.path_params["project_id"])["id"]
+            return {"pre_labels": _held(store, project_id, request.query_params)}
+
+        return await server.in_thread(read)
+
+    async def predictions(request: Request) -> Any:
+        def read() -> Any:
+            run_id = _run(store, request.path_params["run_id"])["id"]
+            return {"predictions": _held(store, run_id, request.query_params)}
+
+        return await server.in_thread(read)
 
     async def train(request: Request) -> Any:
         row = await server.in_thread(_run, store, request.path_params["run_id"])
@@ -325,6 +333,7 @@ def routes(server: Server) -> list[Route]:
         _route("webhook", ["GET", "PUT"], hook),
         _route("model_runs", ["GET"], runs),
         _route("model_runs/{run_id}", ["GET"], run),
+        _route("model_runs/{run_id}/predictions", ["GET"], predictions),
         _route("projects", ["GET"], projects),
         _route("projects/{project_id}", ["GET"], one_project),
         _route("projects/{project_id}/pre_labels", ["GET"], pre_labels),
