@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,10 +39,11 @@ _FAILURES = (BaseError, OSError, ValueError)  # obstore gives missing and existi
 
 
 class Entry(NamedTuple):
-    """One object: ``path`` relative to the store's root, ``size`` in bytes."""
+    """One object: ``path`` relative to the store's root, ``size`` in bytes, ``modified`` in seconds since the epoch."""
 
     path: str
     size: int
+    modified: float = 0.0
 
 
 class TokenSource(Protocol):
@@ -130,6 +131,22 @@ class Store:
             "read", path, lambda: bytes(obstore.get_range(self.objects, path, start=start, length=length))
         )
 
+    def ranges(self, path: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Several parts of the object, each a start and a length in bytes; near ones come in one request.
+
+        Raises:
+            NotFoundError: No such object.
+            StorageError: Storage refused or did not answer.
+        """
+        if not spans:
+            return []
+        starts, lengths = [start for start, _ in spans], [length for _, length in spans]
+        return self._call(
+            "read",
+            path,
+            lambda: [bytes(part) for part in obstore.get_ranges(self.objects, path, starts=starts, lengths=lengths)],
+        )
+
     def exists(self, path: str) -> bool:
         """Whether the object is there."""
         return self.size(path) is not None
@@ -169,7 +186,7 @@ class Store:
                 for page in obstore.list(self.objects, prefix=prefix, offset=last):
                     for meta in page:
                         last = str(meta["path"])
-                        yield Entry(last, int(meta["size"]))
+                        yield Entry(last, int(meta["size"]), meta["last_modified"].timestamp())
                 return
             except _FAILURES as error:
                 failures += 1
