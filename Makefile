@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz chaos lint serve conformance bench lock clean
+.PHONY: help demo look test fuzz chaos lint serve conformance bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ $(STAMP): pyproject.toml requirements.lock sandbox-data.lock
 
 demo: $(STAMP) ## The main job on real data, in the sandbox: Train Model -> predictions in the model run
 	@$(BIN)/vmi demo
+
+look: $(STAMP) ## The same, and then everything stays up: two addresses to open in a browser, until Ctrl-C
+	@$(BIN)/vmi demo --keep
 
 test: $(STAMP) ## All tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
