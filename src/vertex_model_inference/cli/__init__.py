@@ -18,6 +18,7 @@ from vertex_model_inference.cli import (
     models,
     pages,
     plan,
+    report,
     resume,
     retry,
     run,
@@ -51,6 +52,7 @@ app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(report.report)
 app.command()(pages.pages)
 app.command()(models.models)
 app.command()(check.check)
