@@ -289,7 +289,7 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
                     )
                 begun = _begin_export(runner, context, progress)
                 offset, written = 0, shard
-            elif offset is None:
+            elif offset is None and part.error is None:
                 progress.exported()
             if carried:
                 yield Group(_CARRIED_FROM + carried[0], carried, way=Way.CARRIED.value)
@@ -309,6 +309,8 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
                 number += 1
             if part.halted:
                 context.halt.check()
+            if part.error is not None:
+                raise part.error
     except VmiError:
         if ready:  # what is exported gets its outcomes, whatever becomes of the rest
             yield Group(number, ready)
