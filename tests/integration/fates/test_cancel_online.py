@@ -13,7 +13,7 @@ import pytest
 from tests.integration.fates.lab import Container, Lab, Scene, radio
 
 from vertex_model_inference.errors import VmiError
-from vertex_model_inference.runs import inline
+from vertex_model_inference.runs import flow, inline
 from vertex_model_inference.runs.cancel import cancel_run
 from vertex_model_inference.runs.progress import read_status
 from vertex_model_inference.runs.reading import outcomes_of
@@ -112,7 +112,7 @@ def test_a_run_of_cloud_functions_is_cancelled(
         started = inline.begin(surroundings, scene.run.uid, option, None)
         run_id = started.run_id
         if half == "extract":
-            stage, staged = inline.flow.stage_group, []
+            stage, staged = flow.stage_group, []
 
             def once(*arguments: Any) -> None:
                 stage(*arguments)
@@ -121,7 +121,7 @@ def test_a_run_of_cloud_functions_is_cancelled(
                     cancel_run(settings, run_id, by="a test", store=store)
                     assert arguments[1].halt.wait(30)
 
-            monkeypatch.setattr(inline.flow, "stage_group", once)
+            monkeypatch.setattr(flow, "stage_group", once)
             with pytest.raises(VmiError, match="cancelled"):
                 inline.extract(surroundings, run_id)
         else:

@@ -40,13 +40,15 @@ def test_the_addresses_answer_until_ctrl_c(tmp_path: Path) -> None:
         text = said.read_text()
         assert process.poll() is None, text
         addresses = re.findall(r"http://127\.0\.0\.1:\d+/\S+", text)
-        ours = [re.search(rf"{side}\s+(\S+)", text) for side in ("Labelbox's side", "vmi's side")]
-        assert all(ours), text
+        ours = [
+            found[1] for side in ("Labelbox's side", "vmi's side") if (found := re.search(rf"{side}\s+(\S+)", text))
+        ]
+        assert len(ours) == 2, text
         fresh = addresses[-1]
         with httpx2.Client(trust_env=False, follow_redirects=True) as http:
             for address in addresses:
                 assert http.get(address).status_code == 200, address
-            done, untouched = (http.get(address).text for address in (ours[0][1], fresh) if ours[0])
+            done, untouched = (http.get(address).text for address in (ours[0], fresh))
         assert "Complete" in done
         assert "Not started" in untouched
         exports = re.search(r"\. (\S+/env) &&", text)
