@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo look test fuzz lint serve conformance bench lock clean
+.PHONY: help demo look test fuzz chaos lint serve conformance bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ test: $(STAMP) ## All tests
 fuzz: $(STAMP) ## Decoders against 100,000 changed answers, everything else from outside against 20,000 each (nightly)
 	@VMI_TEST_FUZZ_LINES=100000 VMI_TEST_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -n $(JOBS) --timeout 3600 \
 	  tests/property/test_decoder_families.py tests/property/test_hostile_input.py
+
+chaos: $(STAMP) ## Hundreds of runs under faults of every kind, and what became of their rows (under 20 minutes)
+	@$(BIN)/python -m tests.chaos
 
 lint: $(STAMP) ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check src tests bench examples

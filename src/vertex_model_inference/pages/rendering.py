@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vertex_model_inference import __version__
-from vertex_model_inference.pages.words import confidence
+from vertex_model_inference.pages.words import confidence, figure, signed
 
 __all__ = ["HERE", "STATIC", "Renderer", "age", "duration", "environment", "number", "percent", "score"]
 
@@ -111,6 +111,8 @@ def environment() -> jinja2.Environment:
         "score": score,
         "duration": duration,
         "age": age,
+        "rate": figure,
+        "signed": signed,
         "sure": confidence,
         "json": lambda value: msgspec.json.encode(value).decode(),
     }

@@ -11,6 +11,11 @@ import pytest
 from tests.integration.fates.lab import Assets, Container, Done, Lab, Scene, picture, radio
 
 from vertex_model_inference.errors import ConflictError, RequestError
+from vertex_model_inference.models import ModelOption
+from vertex_model_inference.runs.again import retry_run, to_retry
+from vertex_model_inference.runs.service import RunService
+from vertex_model_inference.runs.surroundings import open_artifacts
+from vertex_model_inference.settings import Settings, load
 
 OPTION = "rerun model"
 
@@ -54,6 +59,24 @@ def _asked(container: Container) -> Counter[str]:
 def _held(scene: Scene) -> dict[str, int]:
     """Global key -> annotations that the model run holds."""
     return {key: len(items) for key, items in scene.predictions().items()}
+
+
+def _retry(scene: Scene, folder: Path, toml: str, names: list[str] | None = None) -> Done:
+    """Try failed or named rows of the scene's newest run again."""
+
+    def start(service: RunService, settings: Settings, option: ModelOption) -> str:
+        return retry_run(service, open_artifacts(settings), scene.run.uid, option=option, names=names).run_id
+
+    return scene.lab.perform_as(start, scene, OPTION, folder, toml)
+
+
+def _all(scene: Scene, folder: Path, toml: str) -> Done:
+    """``vmi run --again``."""
+
+    def start(service: RunService, _: Settings, option: ModelOption) -> str:
+        return service.start_run(scene.run.uid, option, rerun="all").run_id
+
+    return scene.lab.perform_as(start, scene, OPTION, folder, toml)
 
 
 def _reused(done: Done) -> set[str]:
@@ -130,7 +153,7 @@ def test_again_asks_the_model_for_all(lab: Lab, container: Container, tmp_path: 
     lab.perform(scene, OPTION, tmp_path, _toml(container))
     _asked(container)
     before = scene.predictions()
-    again = lab.perform(scene, OPTION, tmp_path, _toml(container), rerun="all")
+    again = _all(scene, tmp_path, _toml(container))
     assert sum(_asked(container).values()) == 9
     assert again.finished.counts.reused == 0
     assert scene.predictions() == before, "the same annotation is not sent twice"
@@ -149,7 +172,7 @@ def test_failed_rows_are_tried_again_and_no_others(lab: Lab, container: Containe
     _asked(container)
     _add(scene, "retry new", "0.7")
     container.answer = lambda instance: _score({"text": "0.9"} if instance["text"] == "down" else instance)
-    again = lab.perform(scene, OPTION, tmp_path, _toml(container, "threshold = 0.6"), retry={})
+    again = _retry(scene, tmp_path, _toml(container, "threshold = 0.6"))
     assert _asked(container) == {"down": 12}
     assert again.fate("retry new") == ("skipped", "export", "not_asked")
     assert Counter(again.statuses().values()) == {"predicted": 24, "failed": 1, "skipped": 1}
@@ -167,18 +190,14 @@ def test_named_rows_are_tried_again(lab: Lab, container: Container, tmp_path: Pa
     lab.perform(scene, OPTION, tmp_path, _toml(container))
     _asked(container)
     names = ["named 3", scene.ids["named 5"]]
-    again = lab.perform(scene, OPTION, tmp_path, _toml(container), retry={"names": names})
+    again = _retry(scene, tmp_path, _toml(container), names)
     assert _asked(container) == {"0.4": 1, "0.6": 1}
     assert len(_reused(again)) == 7
     with pytest.raises(RequestError, match="No data row of run"):
-        lab.perform(scene, OPTION, tmp_path, _toml(container), retry={})
+        _retry(scene, tmp_path, _toml(container))
 
 
 def test_a_run_that_was_followed_is_not_tried_again(lab: Lab, container: Container, tmp_path: Path) -> None:
-    from vertex_model_inference.runs.again import to_retry
-    from vertex_model_inference.runs.surroundings import open_artifacts
-    from vertex_model_inference.settings import load
-
     container.answer = _score
     scene = _scene(lab, "followed", ["0.3"])
     first = lab.perform(scene, OPTION, tmp_path, _toml(container))
