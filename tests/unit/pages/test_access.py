@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -124,7 +125,7 @@ def test_an_assertion_of_the_proxy_names_who_is_there(proxy: _Proxy) -> None:
         {"email": "", "sub": ""},
     ],
 )
-def test_an_assertion_for_somebody_else_is_worth_nothing(proxy: _Proxy, claims: dict[str, object]) -> None:
+def test_an_assertion_for_somebody_else_is_worth_nothing(proxy: _Proxy, claims: dict[str, Any]) -> None:
     assert IapVerifier(_AUDIENCE, proxy.keys)(proxy.assertion(**claims)) is None
 
 
