@@ -30,12 +30,17 @@ VERSION = 1
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """At most 200 thresholds, falling, and what predictions of at least that confidence come to."""
+    """At most 200 thresholds, falling, and what predictions of at least that confidence come to.
+
+    Attributes:
+        said: How many predictions that are; empty in files of earlier releases.
+    """
 
     threshold: tuple[float, ...] = ()
     precision: tuple[float, ...] = ()
     recall: tuple[float, ...] = ()
     f1: tuple[float, ...] = ()
+    said: tuple[int, ...] = ()
 
 
 class BestThreshold(msgspec.Struct, frozen=True):

@@ -46,6 +46,7 @@ from vertex_model_inference.steps.video_files import AUTOML_VIDEOS, GEMINI_VIDEO
 from vertex_model_inference.steps.video_staging import look, staged_video
 from vertex_model_inference.storage.index import Copy, source_key
 from vertex_model_inference.storage.store import Store
+from vertex_model_inference.storage.sweeping import generation
 
 __all__ = ["AssetsDone", "stage_shard"]
 
@@ -95,7 +96,8 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
     wanted = list(sources.values())
     if context.spec.option.gemini is not None:
         wanted += [converted_key(source) for source in sources.values()]
-    known = context.index.find(wanted)
+    swept = generation(context.store)
+    known = context.index.find(wanted, swept)
     room = Room(settings.data_dir.absolute() / "tmp")
     async with Fetcher(
         limiter,
@@ -106,7 +108,7 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
         stager = _Stager(context, fetcher, limiter, room, known, sources)
         results = await unless_halted(context.halt, stager.all(rows), grace_s=0)
     if stager.fresh:
-        context.index.add(stager.fresh)
+        context.index.add(stager.fresh, swept)
     if results is None:
         context.halt.check()
         results = []

@@ -173,10 +173,15 @@ async def read_asset(context: Context, staged: Staged) -> bytes:
         StorageError: It cannot be read.
     """
     uri = staged.uri or ""
+    store, path = context.store, uri.removeprefix(context.store.root + "/")
     if uri.startswith("gs://") and not uri.startswith(context.store.root + "/"):
         store, path = context.buckets.of(uri)
-        return await store.aget(path)
-    return await context.store.aget(uri.removeprefix(context.store.root + "/"))
+    data = await store.aget(path)
+    if staged.size not in (None, len(data)):
+        data = await store.aget(path)
+    if staged.size not in (None, len(data)):
+        raise StorageError(f"{uri} had {staged.size} bytes when it was staged, and now {len(data)} came.")
+    return data
 
 
 def submit(context: Context, group: int) -> BatchJob:
