@@ -74,14 +74,14 @@ def seed(state: Path, url: str, rows: Iterator[tuple[str, str, str, int | None]]
         while piece := list(islice(numbered, _PIECE)):
             ids = [new_id() for _ in piece]
             store.database.many(
-                "INSERT INTO datarows_of(id, dataset_id, global_key, row_data, is_object, media_type, media_attributes,"
+                "INSERT INTO data_rows(id, dataset_id, global_key, row_data, is_object, media_type, media_attributes,"
                 " text_length, processed, created_at, updated_at) VALUES(?,?,?,?,0,?,?,?,1,?,?)",
                 [
                     (row_id, dataset_id, f"scale-{number}", *row, at, at)
                     for row_id, (number, row) in zip(ids, piece, strict=True)
                 ],
             )
-            store.runs.addrows_of(run_id, ids)
+            store.runs.add_rows(run_id, ids)
         return run_id
     finally:
         store.close()
