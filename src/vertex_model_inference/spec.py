@@ -55,6 +55,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
             restart must cut its export as it began to.
         delivery: Where predictions go, and the canary, as the model's option and the settings had it.
         artifacts_version: Of the files below.
+        run_groups: Groups of the run that are under way at once, whoever works on them. Frozen, since the order in
+            which groups are begun and waited for must come out the same when the run is carried on.
     """
 
     run_id: str
@@ -66,6 +68,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     job_rows: int = 50_000
     delivery: DeliveryRules = DeliveryRules(destinations=("model-run",), canary_rows=0, canary_empty="stop")
     artifacts_version: int = ARTIFACTS_VERSION
+    run_groups: int = 4
 
 
 def run_id_of(model_run_id: str, option: str, attempt: int) -> str:

@@ -20,6 +20,8 @@ from vertex_model_inference.cli import (
     serve,
     settings,
     status,
+    worker,
+    workers,
 )
 from vertex_model_inference.errors import VmiError
 
@@ -34,11 +36,13 @@ app = typer.Typer(
     help="Vertex AI predictions on Labelbox model runs.",
 )
 app.command()(serve.serve)
+app.command()(worker.worker)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
 app.command()(run.run)
 app.command()(status.status)
 app.command()(status.outcomes)
+app.command()(workers.workers)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(models.models)

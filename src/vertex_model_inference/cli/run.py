@@ -48,7 +48,7 @@ def run(
     surroundings = Surroundings(settings)
     must_exist(settings, surroundings.labelbox, model_run_id)
     shown = _Bars(quiet=json_ or not sys.stderr.isatty())
-    service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update)
+    service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update, lost=_lost)
     service.start()
     try:
         started = service.start_run(model_run_id, option)
@@ -78,6 +78,15 @@ def run(
         typer.echo(f"Outcomes: vmi outcomes {started.run_id}{' --failed' if finished.counts.failed else ''}")
     leave(exit_code(finished))
     raise typer.Exit(exit_code(finished))
+
+
+def _lost() -> None:
+    """This process was frozen, or cut off from the database, for so long that another has the run."""
+    import os
+
+    typer.echo("vmi: this process was taken for dead, and another carries the run on: see `vmi status`.", err=True)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def must_exist(settings: Settings, labelbox: Labelbox, model_run_id: str) -> None:

@@ -5,16 +5,31 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from vertex_model_inference.runs.postgres import postgres_engine
 from vertex_model_inference.runs.started import Started
+from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import run_id_of
 
-__all__ = ["ACTIVE", "APPLICATION", "QUEUE", "WORKFLOW", "WORKFLOW_VERSION", "next_run", "quiet", "sqlite_engine"]
+__all__ = [
+    "ACTIVE",
+    "APPLICATION",
+    "GROUPS",
+    "QUEUE",
+    "WORKFLOW",
+    "WORKFLOW_VERSION",
+    "database_engine",
+    "next_run",
+    "quiet",
+    "sqlite_engine",
+]
 
 WORKFLOW_VERSION = "2"
 """Raised only when runs begun by an older release cannot be carried on; DBOS then leaves them alone."""
 
 APPLICATION = "vmi"
 QUEUE = "runs"
+GROUPS = "groups"
+"""The queue of runs' groups, on a database that several machines share."""
 WORKFLOW = "run"
 ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
 
@@ -48,6 +63,21 @@ def sqlite_engine(url: str) -> Any:
         connection.execute("PRAGMA foreign_keys=ON")
 
     return engine
+
+
+def database_engine(settings: Settings, purpose: str) -> Any:
+    """Connections to the engine's database.
+
+    Args:
+        settings: What is in force.
+        purpose: What for; a Postgres server shows it.
+
+    Returns:
+        The ``sqlalchemy.Engine``. Whoever asks for it disposes of it.
+    """
+    if settings.shared_database:
+        return postgres_engine(settings.database_url, purpose, lease_s=settings.lease_s)
+    return sqlite_engine(settings.database_url)
 
 
 def next_run(dbos: Any, model_run_id: str, option: str) -> Started:

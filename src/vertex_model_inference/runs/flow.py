@@ -44,7 +44,6 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-GROUPS_IN_FLIGHT = 4
 POLL_S = 20.0
 _EXPORTS_IN_VAIN = 3
 """So many exports of a run may expire one after the other without a new row."""
@@ -116,7 +115,7 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
             if stop is not None:
                 counts += leave(runner, context, progress, group, stop)
                 continue
-            if len(waiting) >= GROUPS_IN_FLIGHT:
+            if len(waiting) >= context.spec.run_groups:
                 counts += waiting.popleft()()
             waiting.append(runner.group(context, progress, group, staged=staged))
     except Exception as caught:  # noqa: BLE001  # see _ours

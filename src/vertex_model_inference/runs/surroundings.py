@@ -56,6 +56,9 @@ class Surroundings:
     Args:
         settings: What is in force.
         labelbox: The gateway; made from the settings when None.
+
+    Attributes:
+        fresh: Whether this process may tell of its runs: nobody takes it for dead (``Presence.fresh``).
     """
 
     def __init__(self, settings: Settings, labelbox: Labelbox | None = None) -> None:
@@ -85,6 +88,7 @@ class Surroundings:
         )
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
+        self.fresh: Callable[[], bool] = lambda: True
 
     def of(
         self, spec: RunSpec, watch: Callable[[RunStatus], None] | None = None, *, lead: bool = True
@@ -125,7 +129,7 @@ class Surroundings:
             predictions=self._predictions,
             gemini=self._gemini,
         )
-        progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch)
+        progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch, self.fresh)
         return _Run(bare.telling(progress.tell), progress)
 
     def forget(self, run_id: str, *, lead: bool = True) -> None:

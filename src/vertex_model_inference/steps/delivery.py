@@ -61,8 +61,9 @@ def deliver(
 def _import(context: Context, place: ImportPlace, name: str, ndjson: bytes) -> Statuses:
     """Import one part, or join the import that an earlier try began; an import that FAILED as a whole is begun anew.
 
-    What such an import has left behind makes Labelbox refuse the same lines when they come again. Their uuids are made
-    of run, row and position, so a line that is refused only for its uuid, after an import of the same lines, is there.
+    What such an import has left behind makes Labelbox refuse the same lines when they come again; likewise when a
+    process that was taken for dead sent them a moment ago. Their uuids are made of run, row and position, so a line
+    that is refused only for its uuid is there.
     """
     labelbox = context.labelbox
     for attempt in range(_ATTEMPTS):
@@ -74,7 +75,7 @@ def _import(context: Context, place: ImportPlace, name: str, ndjson: bytes) -> S
             state = labelbox.wait_import(place, tried, IMPORT_TIMEOUT_S)
         if state.state != "FAILED":
             rows = (row for row in labelbox.import_statuses(state) if row.uuid is not None)
-            return {str(row.uuid): _there(row) if attempt else row for row in rows}
+            return {str(row.uuid): _there(row) for row in rows}
     raise LabelboxError(
         f"Labelbox gave up the import {name!r} into {place} {_ATTEMPTS} times.",
         code="import_failed",

@@ -20,6 +20,7 @@ from obstore.exceptions import NotFoundError as ObjectNotFoundError
 from obstore.store import GCSStore, LocalStore
 
 from vertex_model_inference.errors import NotFoundError, SettingsError, StorageError
+from vertex_model_inference.fencing import may_go_on
 
 __all__ = ["Buckets", "Entry", "LineWriter", "Store", "TokenSource", "open_bucket", "open_store", "split_gs"]
 
@@ -79,6 +80,7 @@ class Store:
         Raises:
             StorageError: Storage refused or did not answer.
         """
+        may_go_on()
         with self._explained("write", path):
             obstore.put(self.objects, path, data)
 
@@ -166,6 +168,7 @@ class Store:
             writer = obstore.open_writer(self.objects, path, buffer_size=_PART)
             lines = LineWriter(writer)
             yield lines
+            may_go_on()
             writer.close()
 
     async def aput_new(self, path: str, data: bytes) -> bool:
