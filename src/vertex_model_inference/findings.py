@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-class FoundLabel(msgspec.Struct, frozen=True, tag="label"):
+class FoundLabel(msgspec.Struct, gc=False, frozen=True, tag="label"):
     """The model gives the whole asset a class. Several of these for one row are its scores over the classes.
 
     Attributes:
@@ -56,7 +56,7 @@ class FoundLabel(msgspec.Struct, frozen=True, tag="label"):
     message_id: str | None = None
 
 
-class FoundBox(msgspec.Struct, frozen=True, tag="box"):
+class FoundBox(msgspec.Struct, gc=False, frozen=True, tag="box"):
     """The model found an object, in an axis-parallel box.
 
     Attributes:
@@ -78,7 +78,7 @@ class FoundBox(msgspec.Struct, frozen=True, tag="box"):
     page: int | None = None
 
 
-class FoundText(msgspec.Struct, frozen=True, tag="text"):
+class FoundText(msgspec.Struct, gc=False, frozen=True, tag="text"):
     """The model wrote text about the whole asset.
 
     Attributes:
@@ -93,7 +93,7 @@ class FoundText(msgspec.Struct, frozen=True, tag="text"):
     message_id: str | None = None
 
 
-class FoundPolygon(msgspec.Struct, frozen=True, tag="polygon"):
+class FoundPolygon(msgspec.Struct, gc=False, frozen=True, tag="polygon"):
     """The model outlined an object.
 
     Attributes:
@@ -109,7 +109,7 @@ class FoundPolygon(msgspec.Struct, frozen=True, tag="polygon"):
     id: str | None = None
 
 
-class FoundLine(msgspec.Struct, frozen=True, tag="line"):
+class FoundLine(msgspec.Struct, gc=False, frozen=True, tag="line"):
     """The model drew a line through at least two (x, y) points in pixels; other attributes as of ``FoundPolygon``."""
 
     label: str
@@ -119,7 +119,7 @@ class FoundLine(msgspec.Struct, frozen=True, tag="line"):
     id: str | None = None
 
 
-class FoundPoint(msgspec.Struct, frozen=True, tag="point"):
+class FoundPoint(msgspec.Struct, gc=False, frozen=True, tag="point"):
     """The model marked one place, ``x`` and ``y`` in pixels; a keypoint model gives several."""
 
     label: str
@@ -130,7 +130,7 @@ class FoundPoint(msgspec.Struct, frozen=True, tag="point"):
     id: str | None = None
 
 
-class FoundMask(msgspec.Struct, frozen=True, tag="mask"):
+class FoundMask(msgspec.Struct, gc=False, frozen=True, tag="mask"):
     """The model marked an object's pixels.
 
     Attributes:
@@ -149,7 +149,7 @@ class FoundMask(msgspec.Struct, frozen=True, tag="mask"):
     id: str | None = None
 
 
-class FoundMaskLink(msgspec.Struct, frozen=True, tag="mask_link"):
+class FoundMaskLink(msgspec.Struct, gc=False, frozen=True, tag="mask_link"):
     """The model drew the mask into a picture somewhere else, which Labelbox fetches; nobody here looks at its pixels.
 
     Attributes:
@@ -167,7 +167,7 @@ class FoundMaskLink(msgspec.Struct, frozen=True, tag="mask_link"):
     id: str | None = None
 
 
-class FoundEntity(msgspec.Struct, frozen=True, tag="entity"):
+class FoundEntity(msgspec.Struct, gc=False, frozen=True, tag="entity"):
     """The model marked a span of a text.
 
     Attributes:
@@ -185,7 +185,7 @@ class FoundEntity(msgspec.Struct, frozen=True, tag="entity"):
     message_id: str | None = None
 
 
-class FoundQuote(msgspec.Struct, frozen=True, tag="quote"):
+class FoundQuote(msgspec.Struct, gc=False, frozen=True, tag="quote"):
     """The model quoted a span of what it read; where that stands is found by looking for it.
 
     Attributes:
@@ -205,7 +205,7 @@ class FoundQuote(msgspec.Struct, frozen=True, tag="quote"):
     occurrence: int = 0
 
 
-class FoundTokens(msgspec.Struct, frozen=True, tag="tokens"):
+class FoundTokens(msgspec.Struct, gc=False, frozen=True, tag="tokens"):
     """The model marked words of a document, named as its text layer names them.
 
     Attributes:
@@ -221,7 +221,7 @@ class FoundTokens(msgspec.Struct, frozen=True, tag="tokens"):
     id: str | None = None
 
 
-class FoundFrame(msgspec.Struct, frozen=True):
+class FoundFrame(msgspec.Struct, gc=False, frozen=True):
     """Where a tracked object is in one frame: ``frame`` from 1, and a box in pixels as of ``FoundBox``."""
 
     frame: int
@@ -231,7 +231,7 @@ class FoundFrame(msgspec.Struct, frozen=True):
     height: float
 
 
-class FoundTrack(msgspec.Struct, frozen=True, tag="track"):
+class FoundTrack(msgspec.Struct, gc=False, frozen=True, tag="track"):
     """The model followed an object through a video.
 
     Attributes:
@@ -247,14 +247,14 @@ class FoundTrack(msgspec.Struct, frozen=True, tag="track"):
     id: str | None = None
 
 
-class FoundFrameMask(msgspec.Struct, frozen=True):
+class FoundFrameMask(msgspec.Struct, gc=False, frozen=True):
     """An object's pixels in one frame: ``frame`` from 1, ``counts`` as of ``FoundMask``."""
 
     frame: int
     counts: bytes
 
 
-class FoundVideoMask(msgspec.Struct, frozen=True, tag="video_mask"):
+class FoundVideoMask(msgspec.Struct, gc=False, frozen=True, tag="video_mask"):
     """The model marked an object's pixels through a video; ``width`` and ``height`` of the picture, in pixels."""
 
     label: str
@@ -265,7 +265,7 @@ class FoundVideoMask(msgspec.Struct, frozen=True, tag="video_mask"):
     id: str | None = None
 
 
-class FoundRelation(msgspec.Struct, frozen=True, tag="relation"):
+class FoundRelation(msgspec.Struct, gc=False, frozen=True, tag="relation"):
     """The model relates two things that it found: ``source`` and ``target`` are their ``id``.
 
     ``directed``: whether the order of the two means something.

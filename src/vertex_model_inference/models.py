@@ -7,12 +7,14 @@ from enum import StrEnum
 import msgspec
 
 __all__ = [
+    "BudgetRules",
     "DeliveryRules",
     "GeminiRules",
     "MappingRules",
     "MatchRules",
     "ModelOption",
     "Predictor",
+    "PriceRules",
     "Task",
     "VertexModel",
 ]
@@ -225,6 +227,36 @@ class DeliveryRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         )
 
 
+class PriceRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The operator's own prices in US dollars (``vmi.toml``, section of the model); None: the table's, if any.
+
+    Attributes:
+        per_1000_rows: All in all, for 1,000 rows that the model is sent.
+        per_node_hour: Of one machine of a batch job.
+        per_million_tokens: Of Gemini: in and out, as they are charged (in batch: already halved).
+    """
+
+    per_1000_rows: float | None = None
+    per_node_hour: float | None = None
+    per_million_tokens: tuple[float, float] | None = None
+
+
+class BudgetRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run may use at most; what goes beyond stops it. None: no limit.
+
+    Attributes:
+        max_rows: Data rows that are sent to the model.
+        max_cost: US dollars, by ``prices.cost_of``.
+        max_failed_fraction: Failed rows of those that have ended (0..1), once there are ``failed_from`` of these.
+        failed_from: See there.
+    """
+
+    max_rows: int | None = None
+    max_cost: float | None = None
+    max_failed_fraction: float | None = None
+    failed_from: int = 100
+
+
 class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of the menu: everything that a run needs to know of the model, frozen when the run starts.
 
@@ -251,6 +283,10 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
             them first as their EXIF orientation says, so that what it finds must be turned back.
         delivery: Where predictions go, and the canary.
         job_instances: An endpoint is sent the instances that a batch job of the model would be.
+        rerun: What a run does after an earlier one of the same model run: only what is new, failed or ``changed``, or
+            ``all`` rows again.
+        price: The operator's own prices.
+        budget: What a run may use at most.
     """
 
     name: str
@@ -272,3 +308,6 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     delivery: DeliveryRules = DeliveryRules()
     job_instances: bool = False
     metrics: bool = False
+    rerun: str = "changed"
+    price: PriceRules = PriceRules()
+    budget: BudgetRules = BudgetRules()

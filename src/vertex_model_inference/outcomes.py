@@ -33,6 +33,8 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         dropped: Model class name -> number of findings that were not uploaded (unmapped or below the threshold).
         delivered: The destinations that took all annotations of the row, where there are several or others than were
             asked for; a row is ``predicted`` when every one did.
+        reused: Nothing was done for the row in this run: it ended so in an earlier one, and nothing has changed.
+        left: Annotations of earlier runs that Labelbox still has beside these; it takes none back.
     """
 
     data_row_id: str
@@ -45,10 +47,15 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     retryable: bool = False
     dropped: dict[str, int] = {}
     delivered: tuple[str, ...] = ()
+    reused: bool = False
+    left: int = 0
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many rows ended in which way; ``predicted + empty + skipped + failed == exported`` when a run has ended."""
+    """How many rows ended in which way; ``predicted + empty + skipped + failed == exported`` when a run has ended.
+
+    ``reused`` of them (of any of the four) ended so in an earlier run, and nothing was done for them in this one.
+    """
 
     exported: int = 0
     predicted: int = 0
@@ -56,6 +63,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int = 0
     failed: int = 0
     annotations: int = 0
+    reused: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(**{f: getattr(self, f) + getattr(other, f) for f in self.__struct_fields__})
@@ -74,5 +82,6 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             exported=len(outcomes),
             annotations=sum(outcome.annotations for outcome in outcomes),
+            reused=sum(outcome.reused for outcome in outcomes),
             **{status.value: n for status, n in by.items()},
         )

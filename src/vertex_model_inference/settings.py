@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     storage_url: str | None = None
     google_token: SecretStr | None = None
     webhook_secret: SecretStr | None = None
+    pages_token: SecretStr | None = None
+    pages_iap_audience: str | None = None
     database_url: Annotated[str, Field(repr=False)] = ""
     data_dir: Path = Path(".vmi")
     allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -127,6 +129,14 @@ class Settings(BaseSettings):
             msg = "a database URL begins with sqlite:/// or postgresql://"
             raise ValueError(msg)
         return f"postgresql://{rest}" if scheme in _POSTGRES else value
+
+    @field_validator("pages_token")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            msg = "a token that cannot be guessed has 16 characters or more, e.g. of `openssl rand -base64 24`"
+            raise ValueError(msg)
+        return value
 
     @field_validator("allow_hosts", "destination", mode="before")
     @classmethod
@@ -229,6 +239,19 @@ class Settings(BaseSettings):
                 f"VMI_WEBHOOK_SECRET is not set, and {host} can be reached by others, who could start runs.",
                 code="settings_secret",
                 hint="Set VMI_WEBHOOK_SECRET to the secret entered in Labelbox, or serve on 127.0.0.1.",
+            )
+
+    def check_pages_host(self, host: str) -> None:
+        """Make sure that showing the pages on ``host`` is safe.
+
+        Raises:
+            SettingsError: The host is not loopback, and nobody has said who may look.
+        """
+        if self.pages_token is None and self.pages_iap_audience is None and not is_loopback(host):
+            raise SettingsError(
+                f"VMI_PAGES_TOKEN is not set, and {host} can be reached by others.",
+                code="settings_secret",
+                hint="Set VMI_PAGES_TOKEN to what people type to sign in, or serve on 127.0.0.1.",
             )
 
 

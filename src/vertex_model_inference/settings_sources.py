@@ -52,6 +52,14 @@ MODEL_KEYS = (
     "fallback",
     "canary_rows",
     "canary_empty",
+    "rerun",
+    "max_rows",
+    "max_cost",
+    "max_failed_fraction",
+    "max_failed_from",
+    "usd_per_1000_rows",
+    "usd_per_node_hour",
+    "usd_per_million_tokens",
 )
 """Keys of a ``[models."..."]`` section of ``vmi.toml``."""
 
@@ -83,6 +91,13 @@ FIELDS: tuple[Field, ...] = (
     Field("storage_url", "VMI_STORAGE_URL", ("STORAGE_EMULATOR_HOST",), "base URL of Cloud Storage, when not Google's"),
     Field("google_token", "VMI_GOOGLE_TOKEN", (), "fixed access token, instead of application default credentials"),
     Field("webhook_secret", "VMI_WEBHOOK_SECRET", (), "secret that Labelbox signs its calls with"),
+    Field("pages_token", "VMI_PAGES_TOKEN", (), "what is typed to sign in to the pages, 16 characters or more"),
+    Field(
+        "pages_iap_audience",
+        "VMI_PAGES_IAP_AUDIENCE",
+        (),
+        "audience of Identity-Aware Proxy in front of the pages: whom it lets through may look",
+    ),
     Field("database_url", "VMI_DATABASE_URL", (), "SQLite or Postgres URL of the engine"),
     Field("data_dir", "VMI_DATA_DIR", (), "folder for the database and caches"),
     Field("allow_hosts", "VMI_ALLOW_HOSTS", (), "hosts on private addresses that assets may be fetched from"),

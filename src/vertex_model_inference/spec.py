@@ -18,13 +18,22 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         decoded/00000.jsonl       Decoded a line: how many annotations of the row are in the file above
         ended/<step>-00000.jsonl  Outcome a line: rows of the shard that ended at that step
         outcomes/00000.jsonl      Outcome a line: exactly one for each row of the shard
-        label_masks/00000.jsonl   masks of labels, fetched once
+        label_masks/00000.jsonl   masks of labels, fetched once; predicted_masks/ of predictions that link to theirs
         agreement/00000.jsonl     RowAgreement a line, for rows that are labelled and answered
         metrics/00000.ndjson      custom metrics of the rows, where the model asks for them
         evaluation.json           Evaluation: predictions against labels, where there are labels
         refused.json              why Labelbox takes no predictions into the model run, where it does not
         batches/00000.json        the project's batch that rows of shards were put into, for the destination project
+        cancel.json               CancelMark: the run is to stop; written once, by whoever stops it
         verdict.json              how the run ended, written before Labelbox is told
+        fingerprints.json         Fingerprints: what the model was asked with, and what its answers were read with
+
+    of a run that follows an earlier one of the same model run and option:
+
+        named.txt                 ids and global keys of the rows that were asked for, one a line, where some were
+        before.npy, before.json   what earlier runs know of each row (``steps/memory.py``)
+        origins/00000.jsonl       Origin a line: where what is known of the shard's rows lies
+        earlier/00000.jsonl       Earlier a line: annotations that earlier runs have sent to Labelbox
 """
 
 from __future__ import annotations
@@ -57,6 +66,9 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         artifacts_version: Of the files below.
         run_groups: Groups of the run that are under way at once, whoever works on them. Frozen, since the order in
             which groups are begun and waited for must come out the same when the run is carried on.
+        rerun: Which rows are done, after an earlier run of the same model run and option: ``changed`` (those that are
+            new, failed or changed), ``all``, or of those known only the ``failed``, the ``retryable`` (failed rows that
+            running again can help) or the ``named``. ``none``: of a release that knew nothing of earlier runs.
     """
 
     run_id: str
@@ -69,6 +81,18 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     delivery: DeliveryRules = DeliveryRules(destinations=("model-run",), canary_rows=0, canary_empty="stop")
     artifacts_version: int = ARTIFACTS_VERSION
     run_groups: int = 4
+    rerun: str = "none"
+
+    @property
+    def attempt(self) -> int:
+        """0 for the first run of its model run and option, 1 for the next, and so on."""
+        number = self.run_id.rpartition("-")[2]
+        return int(number) if number.isdigit() else 0
+
+    @property
+    def follows(self) -> bool:
+        """Whether there are earlier runs to look at."""
+        return self.rerun != "none" and self.attempt > 0
 
 
 def run_id_of(model_run_id: str, option: str, attempt: int) -> str:
@@ -102,6 +126,7 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         frame_rate: Of a video, frames per second, as its header says; the mean where it varies.
         frame_count: Frames of a video, as its header says.
         frame_times: Where the rate varies: path of the file with the seconds of each frame.
+        notes: What a reader of the row's outcome should know, one sentence each.
     """
 
     data_row_id: str
@@ -118,6 +143,7 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     frame_rate: float | None = None
     frame_count: int | None = None
     frame_times: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -128,13 +154,17 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Decoded(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """How many lines of the shard's NDJSON are the row's, and what was left out."""
+    """How many lines of the shard's NDJSON are the row's, and what was left out.
+
+    ``left``: annotations of earlier runs that Labelbox still has and that are not among the lines.
+    """
 
     data_row_id: str
     annotations: int
     global_key: str | None = None
     dropped: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+    left: int = 0
 
 
 class Files:
@@ -151,9 +181,15 @@ class Files:
         self.status = f"{self.folder}/status.json"
         self.ontology = f"{self.folder}/ontology.json"
         self.verdict = f"{self.folder}/verdict.json"
+        self.cancel = f"{self.folder}/cancel.json"
+        self.jobs_folder = f"{self.folder}/jobs"
         self.evaluation = f"{self.folder}/evaluation.json"
+        self.rows_folder = f"{self.folder}/rows"
         self.labels_folder = f"{self.folder}/labels"
         self.refused = f"{self.folder}/refused.json"
+        self.fingerprints = f"{self.folder}/fingerprints.json"
+        self.named = f"{self.folder}/named.txt"
+        self.before = f"{self.folder}/before"
         self.predictions_folder = f"{self.folder}/predictions"
         self.outcomes_folder = f"{self.folder}/outcomes"
 

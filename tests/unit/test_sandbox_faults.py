@@ -62,7 +62,7 @@ def server(app: _App) -> Iterator[httpx2.Client]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         with (
-            run_in_thread(FaultMiddleware(app, _operation), sock),
+            run_in_thread(FaultMiddleware(app, _operation, {"/files/1": "run-1"}.get), sock),
             httpx2.Client(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}") as client,
         ):
             yield client
@@ -195,6 +195,72 @@ def test_bad_rules_are_refused_and_several_are_taken(http: httpx2.Client) -> Non
     http.post("/_sandbox/faults", json=[{"match": "/a", "status": 500}, {"match": "/b", "status": 501}])
     assert (http.get("/a").status_code, http.get("/b").status_code) == (500, 501)
     assert http.put("/_sandbox/faults", content=b"").status_code == 405
+
+
+def test_only_a_caller(http: httpx2.Client) -> None:
+    _break(http, match="*", caller="key-1", times=0, status=500)
+    for key, status in (("key-1", 500), ("key-10", 200), ("", 200)):
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        assert http.get("/x", headers=headers).status_code == status
+    _break(http, match="/x", caller="key-2", times=0, status=501)
+    assert len(http.delete("/_sandbox/faults", params={"caller": "key-1"}).json()["faults"]) == 1
+    assert http.get("/x", headers={"Authorization": "Bearer key-1"}).status_code == 200
+    assert http.get("/x", headers={"Authorization": "Bearer key-2"}).status_code == 501
+
+
+def test_only_what_is_about_a_thing(http: httpx2.Client) -> None:
+    _break(http, match="*", about="run-1", times=0, status=500)
+    assert http.get("/runs/run-1/status").status_code == 500
+    assert http.get("/x", params={"filter": 'name="run-1"'}).status_code == 500
+    assert http.put("/x", content=b"... run-1 ...").status_code == 500
+    assert http.get("/files/1").status_code == 500
+    assert http.get("/files/2").status_code == 200
+    assert http.delete("/_sandbox/faults", params={"about": "run-1"}).json() == {"faults": []}
+
+
+def test_a_share_of_the_requests(http: httpx2.Client) -> None:
+    def hits() -> list[bool]:
+        _break(http, match="/x", times=0, chance=0.3, seed=7, status=500)
+        found = [http.get("/x").status_code == 500 for _ in range(100)]
+        http.delete("/_sandbox/faults")
+        return found
+
+    first = hits()
+    assert 15 <= sum(first) <= 45
+    assert hits() == first
+
+
+@pytest.mark.parametrize("claim", [5, 1, -1, -5_000])
+def test_a_false_length(http: httpx2.Client, app: _App, claim: int) -> None:
+    before = app.calls
+    _break(http, match="/x", claim=claim)
+    with http.stream("GET", "/x") as answer:
+        assert answer.headers["content-length"] == str(len(_BODY) + claim)
+        got: list[bytes] = []
+        if claim > 0:
+            with pytest.raises(httpx2.RemoteProtocolError):
+                got.extend(answer.iter_raw())
+            assert b"".join(got) == _BODY
+        else:
+            assert b"".join(answer.iter_raw()) == _BODY[:claim]
+    assert app.calls == before + 1
+
+
+def test_a_trickle(http: httpx2.Client) -> None:
+    _break(http, match="/x", trickle_s=0.4)
+    start = time.monotonic()
+    with http.stream("GET", "/x") as answer:
+        pieces = list(answer.iter_raw())
+    assert time.monotonic() - start >= 0.4
+    assert len(pieces) > 5
+    assert b"".join(pieces) == _BODY
+
+
+def test_texts_of_the_answer_replaced(http: httpx2.Client) -> None:
+    _break(http, match="/x", replace={"789": "seven", "absent": "x"})
+    answer = http.get("/x")
+    assert answer.content == _BODY.replace(b"789", b"seven")
+    assert answer.headers["x-received"] == "0"
 
 
 def test_rule_counts() -> None:

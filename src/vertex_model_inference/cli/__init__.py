@@ -8,12 +8,19 @@ import typer
 
 from vertex_model_inference import __version__
 from vertex_model_inference.cli import (
+    cancel,
     check,
     compare,
     demo,
     engine,
     evaluate,
+    gc,
     models,
+    pages,
+    plan,
+    report,
+    resume,
+    retry,
     run,
     sandbox,
     sandbox_seed,
@@ -39,14 +46,21 @@ app.command()(serve.serve)
 app.command()(worker.worker)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
+app.command()(plan.plan)
 app.command()(run.run)
+app.command()(resume.resume)
+app.command()(cancel.cancel)
+app.command()(retry.retry)
 app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(workers.workers)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(report.report)
+app.command()(pages.pages)
 app.command()(models.models)
 app.command()(check.check)
+app.command()(gc.gc)
 app.command()(settings.settings)
 app.add_typer(sandbox.app, name="sandbox")
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import secrets
+import shlex
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from vertex_model_inference.cli.demo_serve import free_or_any, program, serving
 from vertex_model_inference.errors import VmiError
 
 if TYPE_CHECKING:
     from vertex_model_inference.cli.demo_score import Score
+    from vertex_model_inference.cli.demo_story import Step, Story
     from vertex_model_inference.runs.status import RunStatus
     from vertex_model_inference.sandbox.config import SandboxConfig
     from vertex_model_inference.sandbox.datasets.seeding import Seeded
@@ -28,109 +28,103 @@ __all__ = ["demo"]
 
 _TIMEOUT_S = 600.0
 _MENU_S = 60.0
+_SANDBOX_PORT, _WEBHOOK_PORT = 8700, 8080
+_STATES = {
+    "QUEUED": "queued",
+    "EXPORTING_DATA": "exporting data",
+    "PREPARING_DATA": "preparing data",
+    "TRAINING_MODEL": "predicting",
+}
 
 
 def demo(
     name: str = typer.Argument("digits", help="digits, documents, reviews, coins, entities, layout, pages or videos."),
     rows: int | None = typer.Option(None, min=1, help="Fewer data rows than the data set has."),
     keep: bool = typer.Option(False, "--keep", help="Leave everything running afterwards, to look at, until Ctrl-C."),
-    port_base: int | None = typer.Option(None, help="Ports of the sandbox; free ones by default, 8700 with --keep."),
+    port_base: int | None = typer.Option(
+        None, help="Ports of the sandbox; free ones by default, with --keep 8700 where that is free."
+    ),
     json_: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Start the sandbox, seed real data, press Train Model as Labelbox does, and read the predictions back.
 
-    Exit code 0 when every data row got an outcome and none failed.
+    Exit code 0 when every data row got an outcome and none failed. With `--keep` it ends by saying which two addresses
+    to open: the model run in the sandbox's Labelbox, and the run as vmi sees it.
 
     Example: `vmi demo`, `vmi demo documents`, `vmi demo coins --keep`
     """
+    from vertex_model_inference.cli.demo_story import Story
     from vertex_model_inference.sandbox.launcher import running
 
-    say = _Say(quiet=json_)
+    story = Story(quiet=json_)
     # Ends like Ctrl-C, so that the servers that were started end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    base = port_base if port_base is not None else (8700 if keep else 0)
+    if port_base is None:
+        port_base = free_or_any(_SANDBOX_PORT, 3) if keep else 0
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vmi-demo-", ignore_cleanup_errors=True)))
-        say(f"Starting a sandbox: Labelbox, Cloud Storage and Vertex AI on this machine ... ({folder})")
-        config = stack.enter_context(running(port_base=base, state=folder / "sandbox"))
+        story.say("The whole job on this machine: no cloud account, nothing leaves it.\n")
+        with story.step("Sandbox") as step:
+            config = stack.enter_context(running(port_base=port_base, state=folder / "sandbox"))
+            step.done("a Labelbox, a Cloud Storage and a Vertex AI, which the real SDKs talk to")
         environment = {
             **config.environment(),
             "VMI_DATA_DIR": str(folder / "vmi"),
             "VMI_WEBHOOK_SECRET": secrets.token_hex(16),
         }
-        say(f"Seeding {name} ...")
-        started = time.monotonic()
-        seeded = _seed(name, environment, rows, say)
-        say(f"  {seeded.rows:,} data rows, {seeded.labels:,} with labels, in {time.monotonic() - started:.1f} s")
-        webhook = stack.enter_context(_serve(environment, 8080 if keep and port_base is None else 0))
-        say(f"vmi serve answers at {webhook}; entering it in Labelbox, pressing Train Model ...")
-        run_id = _press(config, seeded, webhook, environment["VMI_WEBHOOK_SECRET"])
-        status = _follow(environment, run_id, say)
-        say("Reading the predictions back with the labelbox SDK ...")
-        from vertex_model_inference.cli.demo_score import score
+        with story.step("Data") as step:
+            seeded = _seed(name, environment, rows, step)
+        with story.step("Serve") as step:
+            port = free_or_any(_WEBHOOK_PORT) if keep else 0
+            webhook = stack.enter_context(serving(environment, port, folder / "serve.log"))
+            _enter(config, webhook, environment["VMI_WEBHOOK_SECRET"])
+            step.done(f"vmi serve on {webhook}, entered in Labelbox with its secret")
+        with story.step("Button") as step:
+            run_id = _press(config, seeded)
+            step.done(f"Train Model, model “{seeded.display_name}”: run {run_id}")
+        with story.step("Run") as step:
+            status = _follow(environment, run_id, step)
+        with story.step("Read back") as step:
+            from vertex_model_inference.cli.demo_score import score
 
-        result = score(environment, seeded.model_run_id, seeded.model_id)
+            result = score(environment, seeded.model_run_id, seeded.model_id)
+            step.done(f"{result.annotations:,} annotations, by the labelbox SDK's export of the model run")
         good = _report(status, result, seeded, json_=json_)
         if keep:
-            say(f"Labelbox (sandbox): {config.labelbox_url}/    webhook: {webhook}/models    Ctrl-C ends it all.")
-            for variable, value in environment.items():
-                if variable != "VMI_WEBHOOK_SECRET":  # entered already; nobody needs to see it
-                    say(f"export {variable}={value}")
-            _until_interrupted()
+            _look_and_wait(story, folder, config, environment, seeded)
+        else:
+            story.say(f"\nSee it in a browser: {program()} demo{'' if name == 'digits' else f' {name}'} --keep")
+    if keep:
+        story.say("Everything has ended.")
     raise typer.Exit(0 if good else 1)
 
 
-class _Say:
-    """Tells the story on stderr, so that ``--json`` leaves stdout clean."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-
-    def __call__(self, line: str) -> None:
-        if not self._quiet:
-            typer.echo(line, err=True)
-
-
-def _seed(name: str, environment: dict[str, str], rows: int | None, say: _Say) -> Seeded:
+def _seed(name: str, environment: dict[str, str], rows: int | None, step: Step) -> Seeded:
     from vertex_model_inference.sandbox.datasets.catalog import material
     from vertex_model_inference.sandbox.datasets.seeding import seed
     from vertex_model_inference.sandbox.datasets.target import Target
 
-    return seed(material(name), Target.of(environment), rows=rows, tell=lambda line: say(f"  {line}"))
+    chosen = material(name)
+    step.note(chosen.title)
+    seeded = seed(chosen, Target.of(environment), rows=rows, tell=step.note)
+    labels = f", {seeded.labels:,} of them labelled" if seeded.labels else ", none of them labelled"
+    step.done(f"{seeded.rows:,} data rows{labels if seeded.labels != seeded.rows else ' with labels'}: {chosen.title}")
+    return seeded
 
 
-@contextmanager
-def _serve(environment: dict[str, str], port: int) -> Iterator[str]:
-    """A ``vmi serve`` of our own; gives its URL."""
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "vertex_model_inference", "serve", "--port", str(port)],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline().strip()
-        if not line.startswith("listening on "):
-            raise VmiError("vmi serve did not start; its own message is above.", code="serve")
-        yield line.removeprefix("listening on ")
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
-
-
-def _press(config: SandboxConfig, seeded: Seeded, webhook: str, secret: str) -> str:
-    """Enter the webhook in the sandbox's Labelbox, open the menu, choose the model. Returns the run's id."""
+def _enter(config: SandboxConfig, webhook: str, secret: str) -> None:
+    """Enter the webhook in the sandbox's Labelbox."""
     import httpx2
 
     with httpx2.Client(base_url=config.labelbox_url, timeout=60, trust_env=False) as labelbox:
         _ok(labelbox.put("/_sandbox/webhook", json={"url": f"{webhook}/", "secret": secret}))
+
+
+def _press(config: SandboxConfig, seeded: Seeded) -> str:
+    """Open the menu in the sandbox's Labelbox, choose the model. Returns the run's id."""
+    import httpx2
+
+    with httpx2.Client(base_url=config.labelbox_url, timeout=60, trust_env=False) as labelbox:
         options = _ok(labelbox.get("/_sandbox/train_options"))
         deadline = time.monotonic() + _MENU_S
         while seeded.display_name not in options and time.monotonic() < deadline:
@@ -153,7 +147,7 @@ def _ok(response: Any) -> Any:
     return response.json()
 
 
-def _follow(environment: dict[str, str], run_id: str, say: _Say) -> RunStatus:
+def _follow(environment: dict[str, str], run_id: str, step: Step) -> RunStatus:
     """Show how far the run is until it has ended."""
     from vertex_model_inference.runs.progress import read_status
     from vertex_model_inference.runs.surroundings import open_artifacts
@@ -161,17 +155,14 @@ def _follow(environment: dict[str, str], run_id: str, say: _Say) -> RunStatus:
 
     store = open_artifacts(load(environ=environment, directory=Path(environment["VMI_DATA_DIR"])))
     deadline = time.monotonic() + _TIMEOUT_S
-    shown = ""
     while time.monotonic() < deadline:
         status = read_status(store, run_id)
         if status is not None:
-            steps = "  ".join(f"{step} {progress.done:,}" for step, progress in status.steps.items())
-            line = f"  {status.state.value:<15} {steps}"
-            if line != shown:
-                say(line)
-                shown = line
+            steps = "  ".join(f"{name} {progress.done:,}" for name, progress in status.steps.items())
             if status.state.ended:
+                step.done(f"{status.state.value}: {steps}")
                 return status
+            step.note(f"{_STATES.get(status.state.value, status.state.value)}: {steps}")
         time.sleep(0.2)
     raise VmiError(f"The run {run_id} did not end within {_TIMEOUT_S:.0f} s.", code="demo")
 
@@ -187,33 +178,69 @@ def _report(status: RunStatus, result: Score, seeded: Seeded, *, json_: bool) ->
         value = {"good": good, "status": status, "read_back": result, "seeded": seeded}
         typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
         return good
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from vertex_model_inference.cli.console import console
+
+    out = console()
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
+    table.add_column(style="bold", min_width=12)
     table.add_column(justify="right")
     table.add_column(style="dim")
-    table.add_row("data rows", f"{result.rows:,}", "in the model run, by the SDK's export")
-    table.add_row("predicted", f"{result.predicted:,}", f"{result.annotations:,} annotations")
-    table.add_row("empty", f"{counts.empty:,}", "the model found nothing")
+    table.add_row("data rows", f"{result.rows:,}", "in the model run")
+    table.add_row("predicted", f"{result.predicted:,}", f"with {result.annotations:,} annotations")
+    table.add_row("empty", f"{counts.empty:,}", "the model found nothing" if counts.empty else "")
     table.add_row("skipped", f"{counts.skipped:,}", "")
     table.add_row("failed", f"{counts.failed:,}", "")
     for line in result.measures:
         table.add_row(line.name, f"{line.value:.3f}", line.basis)
-    for step, progress in status.steps.items():
-        rate = f"{progress.done / progress.seconds:,.0f} rows/s" if progress.seconds > 0.01 else ""
-        table.add_row(f"  {step}", f"{progress.seconds:.2f} s", rate)
-    console.print()
-    console.print(table)
-    console.print(f"\n{status.state.value}: {status.message}", highlight=False)
-    console.print(f"All well: {'yes' if good else 'NO'}", highlight=False)
-    console.print(
-        f"Look yourself: vmi demo {seeded.name} --keep, then open the sandbox's Labelbox in a browser.",
-        highlight=False,
-    )
+    out.print()
+    out.print(table)
+    out.print(f"\n{status.state.value}: {status.message}", highlight=False)
+    if not good:
+        out.print(
+            "NOT well: a row failed, or the rows in Labelbox are not those of the run's own account.", style="bold red"
+        )
     return good
+
+
+def _look_and_wait(
+    story: Story,
+    folder: Path,
+    config: SandboxConfig,
+    environment: dict[str, str],
+    seeded: Seeded,
+) -> None:
+    """Say what to open, and wait for Ctrl-C."""
+    with story.step("Fresh run") as step:  # so that the button can be pressed by hand, with nothing there yet
+        fresh = _seed(seeded.name, environment, seeded.rows, step)
+        step.done("the same data rows in a second model run, without predictions")
+    exports = folder / "env"
+    exports.write_text(
+        "".join(
+            f"export {variable}={shlex.quote(value)}\n"
+            for variable, value in environment.items()
+            if variable != "VMI_WEBHOOK_SECRET"  # entered already; no command needs it
+        )
+    )
+    base = f"{config.labelbox_url}/runs"
+    story.say("\nOpen in a browser:")
+    story.say(f"  Labelbox's side    {base}/{seeded.model_run_id}")
+    story.say(f"  vmi's side         {_run_page(config, seeded.model_run_id)}")
+    story.say(f"\nPress Train Model yourself, on the fresh run:\n  {base}/{fresh.model_run_id}")
+    story.say(f"\nFrom another shell:  . {exports} && {program()} status     (log: {folder / 'serve.log'})")
+    story.say("Ctrl-C ends everything.")
+    _until_interrupted()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
+    story.say("\nStopping ...")
+
+
+def _run_page(config: SandboxConfig, model_run_id: str) -> str:
+    """Where vmi shows the run: the address that it left in Labelbox."""
+    import httpx2
+
+    with httpx2.Client(base_url=config.labelbox_url, timeout=60, trust_env=False) as labelbox:
+        return str(_ok(labelbox.get(f"/_sandbox/model_runs/{model_run_id}"))["metadata"]["vmi_run_url"])
 
 
 def _until_interrupted() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
@@ -12,30 +13,32 @@ if TYPE_CHECKING:
     from vertex_model_inference.labelbox.gateway import Labelbox
     from vertex_model_inference.models import ModelOption
     from vertex_model_inference.runs.flow import Finished
+    from vertex_model_inference.runs.service import RunService
+    from vertex_model_inference.runs.started import Started
     from vertex_model_inference.runs.status import RunStatus
+    from vertex_model_inference.runs.surroundings import Surroundings
     from vertex_model_inference.settings import Settings
     from vertex_model_inference.vertex.options import Options
 
-__all__ = ["exit_code", "must_exist", "option_named", "run"]
+__all__ = ["exit_code", "follow", "must_exist", "option_named", "run", "tell_end"]
 
 
 def run(
     model_run_id: str = typer.Argument(help="Labelbox's id of the model run."),
     model: str = typer.Option(..., "--model", "-m", help="Option of the Train Model menu; `vmi models` lists them."),
+    again: bool = typer.Option(False, "--again", help="All rows, also those that are as they were."),
     json_: bool = typer.Option(False, "--json", help="Print the run's status as JSON at the end, no progress."),
 ) -> None:
     """Run a model over a model run's data rows and upload its predictions.
 
-    Joins the run if it is under way already, and carries it on if its process was killed.
+    After an earlier run only what is new, failed or changed is done. Joins the run if it is under way already, and
+    carries it on if its process was killed.
 
     Exit code: 0 every row predicted (or empty), 3 finished with failed or skipped rows, 1 failed.
 
     Example: `vmi run cm1x9... --model "digits classifier"`
     """
     from vertex_model_inference.cli import logs, memory
-    from vertex_model_inference.cli.leaving import leave
-    from vertex_model_inference.runs.reading import status_of
-    from vertex_model_inference.runs.service import RunService
     from vertex_model_inference.runs.surroundings import Surroundings
     from vertex_model_inference.settings import load
     from vertex_model_inference.webhook.wiring import catalog_of
@@ -47,11 +50,33 @@ def run(
     option = option_named(catalog_of(settings).refresh(), model)
     surroundings = Surroundings(settings)
     must_exist(settings, surroundings.labelbox, model_run_id)
-    shown = _Bars(quiet=json_ or not sys.stderr.isatty())
+
+    def start(service: RunService) -> Started:
+        return service.start_run(model_run_id, option, rerun="all" if again else None)
+
+    follow(settings, surroundings, start, json_=json_)
+
+
+def follow(
+    settings: Settings, surroundings: Surroundings, start: Callable[[RunService], Started], *, json_: bool
+) -> None:
+    """Start a run in this process, show how far it is, and leave with its exit code when it has ended.
+
+    Args:
+        settings: What is in force.
+        surroundings: The gateways.
+        start: Starts the run, or joins it.
+        json_: Print the run's status as JSON at the end, no progress.
+    """
+    from vertex_model_inference.cli.leaving import leave
+    from vertex_model_inference.runs.reading import status_of
+    from vertex_model_inference.runs.service import RunService
+
+    shown = Bars(quiet=json_ or not sys.stderr.isatty())
     service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update, lost=_lost)
     service.start()
     try:
-        started = service.start_run(model_run_id, option)
+        started = start(service)
         shown.run_id = started.run_id
         if started.joined:
             carried = service.take_over(started.run_id)
@@ -69,13 +94,20 @@ def run(
         raise
     finally:
         service.stop()
+    tell_end(finished, status, json_=json_)
+
+
+def tell_end(finished: Finished, status: RunStatus, *, json_: bool) -> NoReturn:
+    """Say how a run ended, and leave with its exit code."""
+    from vertex_model_inference.cli.leaving import leave
+
     if json_:
         import msgspec
 
         typer.echo(msgspec.json.format(msgspec.json.encode(status)).decode())
     else:
         typer.echo(f"{finished.state}: {finished.message}")
-        typer.echo(f"Outcomes: vmi outcomes {started.run_id}{' --failed' if finished.counts.failed else ''}")
+        typer.echo(f"Outcomes: vmi outcomes {status.run_id}{' --failed' if finished.counts.failed else ''}")
     leave(exit_code(finished))
     raise typer.Exit(exit_code(finished))
 
@@ -159,7 +191,7 @@ def exit_code(finished: Finished) -> int:
     return 3 if finished.counts.failed or finished.counts.skipped else 0
 
 
-class _Bars:
+class Bars:
     """A progress bar for each step; on a terminal only."""
 
     def __init__(self, *, quiet: bool) -> None:
@@ -182,7 +214,7 @@ class _Bars:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> _Bars:
+    def __enter__(self) -> Bars:
         if not self._quiet:
             self._progress.start()
         return self

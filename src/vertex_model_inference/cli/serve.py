@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,12 +10,16 @@ import typer
 if TYPE_CHECKING:
     import socket
     import threading
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
 
     from vertex_model_inference.cli.engine_process import EngineProcess
+    from vertex_model_inference.pages.lazy import LazyPages
     from vertex_model_inference.settings import Settings
-    from vertex_model_inference.webhook.runs import Engine
+    from vertex_model_inference.webhook.runs import Engine, LazyRuns
 
-__all__ = ["serve"]
+__all__ = ["listen", "serve"]
 
 _DATABASE_PAUSE_S = 2.0
 
@@ -28,7 +33,8 @@ def serve(
 
     Enter this server's URL in Labelbox under *Models > Settings > Model training*, with the secret of
     VMI_WEBHOOK_SECRET. Killing the server loses nothing: runs go on at the next start. With `--no-engine` it only
-    takes Labelbox's calls, and `vmi worker` processes on any machine do the runs.
+    takes Labelbox's calls, and `vmi worker` processes on any machine do the runs. Runs, their rows and figures are
+    shown in a browser at `/`, to whom signs in with VMI_PAGES_TOKEN (on loopback: with the address that is printed).
 
     Example: `VMI_WEBHOOK_SECRET=... vmi serve --host 0.0.0.0 --port 8080`
     """
@@ -42,7 +48,7 @@ def serve(
     settings.require("labelbox_api_key")
     if not any(section.container for section in settings.models.values()):
         settings.require("project")
-    with _listen(host, port) as sock:
+    with listen(host, port) as sock:
         _serve(settings, sock, engine=engine)
     leave(0)
 
@@ -77,7 +83,37 @@ def _desk(settings: Settings, process: EngineProcess | None, stopping: threading
     return desk
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _pages(settings: Settings, sock: socket.socket, runs: LazyRuns) -> tuple[LazyPages | None, Callable[[str], str]]:
+    """The pages, or None where nobody could sign in; and where they are, in words, given the server's address."""
+    from vertex_model_inference.errors import SettingsError
+    from vertex_model_inference.pages.lazy import LazyPages
+
+    try:
+        settings.check_pages_host(sock.getsockname()[0])
+    except SettingsError as error:
+        hint = error.hint or ""
+        return None, lambda _: f"are not served: {hint}"
+    token = settings.pages_token.get_secret_value() if settings.pages_token else None
+    made = None
+    if token is None and settings.pages_iap_audience is None:
+        token = made = secrets.token_urlsafe(16)
+
+    def make() -> ASGIApp:
+        from vertex_model_inference.pages.actions import RunActions
+        from vertex_model_inference.pages.wiring import access_of, pages_of
+
+        return pages_of(settings, access_of(settings, token), actions=RunActions(settings, runs))
+
+    # The part behind # is in no log of any server.
+    return LazyPages(make), lambda address: f"at {address}/{f'login#{made}' if made else ''}"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ConflictError: The port is taken, or may not be used.
+    """
     import socket
 
     from vertex_model_inference.errors import ConflictError
@@ -125,6 +161,7 @@ def _serve(settings: Settings, sock: socket.socket, *, engine: bool) -> None:
     runs = LazyRuns(lambda: _desk(settings, process, stopping), interrupt=interrupt)
     assert settings.labelbox_api_key is not None, "required by the command"
     lookup = ModelRunLookup(settings.labelbox_api_key, settings.labelbox_graphql)
+    pages, shown = _pages(settings, sock, runs)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -133,7 +170,9 @@ def _serve(settings: Settings, sock: socket.socket, *, engine: bool) -> None:
             process.start()
         runs.begin()
         name, port = sock.getsockname()[:2]
-        typer.echo(f"listening on http://{f'[{name}]' if ':' in name else name}:{port}")
+        address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
+        typer.echo(f"listening on {address}")
+        typer.echo(f"pages {shown(address)}")
         yield
         await to_thread.run_sync(catalog.stop)
         await to_thread.run_sync(runs.stop)
@@ -150,7 +189,7 @@ def _serve(settings: Settings, sock: socket.socket, *, engine: bool) -> None:
 
     server = Server(
         uvicorn.Config(
-            create_app(settings, catalog, runs, lookup, lifespan=lifespan),
+            create_app(settings, catalog, runs, lookup, pages=pages, lifespan=lifespan),
             lifespan="on",
             log_level="warning",
             access_log=False,

@@ -68,7 +68,7 @@ def _workers(settings: Settings) -> None:
         typer.echo(f"vmi: {error}", err=True)
 
 
-_ABANDONED = "No process works on it: start `vmi serve`, or the same `vmi run` again, to carry it on."
+_ABANDONED = "No process works on it: start `vmi serve`, or `vmi resume RUN`, to carry it on."
 
 
 def _abandoned(status: RunStatus) -> bool:
@@ -105,6 +105,8 @@ def _one(item: RunStatus) -> None:
 
     out = console()
     out.print(f"[bold]{item.run_id}[/bold]  {item.state.value}", highlight=False)
+    if item.halted and not item.state.ended:
+        out.print(f"Being stopped. {item.halted}", highlight=False)
     if _abandoned(item):
         out.print(_ABANDONED, highlight=False)
     out.print(f"model run {item.model_run_id}, model {item.option}, {item.rows:,} data rows", highlight=False)
@@ -124,6 +126,8 @@ def _one(item: RunStatus) -> None:
         f" {counts.annotations:,} annotations",
         highlight=False,
     )
+    if counts.reused:
+        out.print(f"{counts.reused:,} of them as an earlier run left them; nothing was done for these", highlight=False)
     if item.waited:
         said = ", ".join(f"{seconds:,.1f} s ({cause})" for cause, seconds in item.waited.items())
         out.print(f"waited for others before trying again: {said}", highlight=False)

@@ -26,7 +26,7 @@ class LabelVerdict(StrEnum):
     MISSED = "missed"
 
 
-class Said(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Said(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One prediction; of a checklist, one answer.
 
     Attributes:
@@ -48,7 +48,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     overlap: float | None = None
 
 
-class Meant(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Meant(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """One label; of a checklist, one answer. Attributes as of ``Said``; ``index`` among the row's labels."""
 
     index: int
@@ -58,7 +58,7 @@ class Meant(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     prediction: int | None = None
 
 
-class RowAgreement(msgspec.Struct, frozen=True, kw_only=True):
+class RowAgreement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One judged row: labelled, and answered by the model.
 
     Attributes:
@@ -86,12 +86,19 @@ def error_of(predictions: list[Said], labels: list[Meant], texts: dict[int, floa
     wrong = 0.0
     judged = 0
     for place, said in enumerate(predictions):
-        if said.verdict is SaidVerdict.OPEN:
+        verdict = said.verdict
+        if verdict is _OPEN:
             continue
         judged += 1
-        if place in texts:
+        if texts and place in texts:
             wrong += texts[place]
-        elif said.verdict is not SaidVerdict.RIGHT:
+        elif verdict is not _RIGHT:
             wrong += 1.0 if said.confidence is None else said.confidence
-    missed = sum(1 for meant in labels if meant.verdict is LabelVerdict.MISSED)
-    return round((wrong + missed) / (judged + missed), 6) if judged + missed else 0.0
+    for meant in labels:
+        if meant.verdict is _MISSED:
+            wrong += 1
+            judged += 1
+    return round(wrong / judged, 6) if wrong else 0.0
+
+
+_OPEN, _RIGHT, _MISSED = SaidVerdict.OPEN, SaidVerdict.RIGHT, LabelVerdict.MISSED

@@ -7,7 +7,12 @@ import numpy as np
 
 from vertex_model_inference.evaluation.arrays import Bools, Floats, Ints
 
-__all__ = ["Calibration", "CalibrationBin", "calibration"]
+__all__ = ["BINS", "Calibration", "CalibrationBin", "binned", "calibration"]
+
+BINS = 15
+"""Of equal width: as many as in the papers, so that figures can be compared."""
+
+_AT_ONCE = 1 << 18
 
 
 class CalibrationBin(msgspec.Struct, frozen=True):
@@ -34,22 +39,35 @@ class Calibration(msgspec.Struct, frozen=True):
     expected_error: float
 
 
-def calibration(scores: Floats, right: Bools, weights: Ints | None = None, bins: int = 15) -> Calibration | None:
-    """Of predictions with their confidences, shape (n,); None where there are none.
+def binned(scores: Floats, right: Bools, weights: Ints | None = None, bins: int = BINS) -> Floats:
+    """What is in each bin of predictions with their confidences; may be added up over any number of them.
 
     Args:
-        scores: 0..1. ``right``: whether each is right.
+        scores: 0..1, shape (n,). ``right``: whether each is right.
         weights: How often each counts; None: once.
         bins: Of equal width.
+
+    Returns:
+        Shape (3, bins): how many, the sum of their confidences, and how many are right.
     """
-    if not len(scores):
-        return None
-    counts = np.ones(len(scores)) if weights is None else weights.astype(np.float64)
     edges = np.linspace(0.0, 1.0, bins + 1)
-    place = np.clip(np.searchsorted(edges, scores, side="left") - 1, 0, bins - 1)
-    size = np.bincount(place, counts, bins)
-    confidence = np.bincount(place, counts * scores, bins)
-    hits = np.bincount(place, counts * right, bins)
+    sums = np.zeros((3, bins))
+    for start in range(0, len(scores), _AT_ONCE):  # bounds memory
+        piece = slice(start, start + _AT_ONCE)
+        part = scores[piece]
+        counts = np.ones(len(part)) if weights is None else weights[piece].astype(np.float64)
+        place = np.clip(np.searchsorted(edges, part, side="left") - 1, 0, bins - 1)
+        for row, values in enumerate((counts, counts * part, counts * right[piece])):
+            sums[row] += np.bincount(place, values, bins)
+    return sums
+
+
+def calibration(sums: Floats) -> Calibration | None:
+    """Of what ``binned`` gave, or the sum of several; None where nothing was predicted."""
+    size, confidence, hits = sums
+    if not size.any():
+        return None
+    edges = np.linspace(0.0, 1.0, len(size) + 1)
     filled = np.flatnonzero(size)
     error = float(np.abs(hits[filled] - confidence[filled]).sum() / size.sum())
     return Calibration(

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vertex_model_inference.annotations import Checklist, Radio
-from vertex_model_inference.evaluation.arrays import Bools, Columns, Ints, Table
-from vertex_model_inference.evaluation.calibration import calibration
+from vertex_model_inference.evaluation.arrays import Columns, Ints, Table, by_number
+from vertex_model_inference.evaluation.calibration import binned, calibration
 from vertex_model_inference.evaluation.classes import averages, class_score, ratio
 from vertex_model_inference.evaluation.names import Numbers
+from vertex_model_inference.evaluation.option_ranks import OptionRanks
 from vertex_model_inference.evaluation.scores import Averages, ChoiceScore, ClassScore, Confusion
 
 __all__ = ["ChecklistTally", "RadioTally", "confident"]
 
 _TOP = (1, 2, 3, 5, 10)
 _NOTHING = -1
-_SMALLEST = float(np.finfo(np.float64).eps)
-_WHOLE = 0.02
-"""Scores are a whole distribution over the classes when their sum is this near to 1."""
+_AT_ONCE = 1 << 20
 
 
 def confident(confidence: float | None) -> float:
@@ -33,17 +34,19 @@ class RadioTally:
 
     Args:
         question: Its name or path.
+        keep_rows: Remember which row each answer is of, for ``records``.
     """
 
     kind = "radio"
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, *, keep_rows: bool = False) -> None:
         self.question = question
         self._classes = Numbers()
         self._table = Columns(
-            row=np.int32, split=np.int8, label=np.int32, said=np.int32, score=np.float64, weight=np.int64,
-            place=np.int32, loss=np.float64,
+            () if keep_rows else ("row",),
+            row=np.int32, split=np.int8, label=np.int32, said=np.int32, score=np.float64, weight=np.int32,
         )  # fmt: skip
+        self._ranks = OptionRanks()
         self._open: Counter[int] = Counter()
 
     def add(
@@ -63,17 +66,15 @@ class RadioTally:
             scores: The model's score of each class that it knows; None: not known.
             weight: How often it counts: frames of a video.
         """
-        place, loss = _place_and_loss(label.answer.name, scores)
-        self._table.put(
-            row,
-            split,
-            self._classes.of(label.answer.name),
-            _NOTHING if said is None else self._classes.of(said.answer.name),
-            0.0 if said is None else confident(said.answer.confidence),
-            weight,
-            place,
-            loss,
-        )
+        name, number_of = label.answer.name, self._classes.of
+        if scores:
+            self._ranks.add(split, name, scores, weight)
+        if said is None:
+            self._table.put(row, split, number_of(name), _NOTHING, 0.0, weight)
+        else:
+            answer = said.answer
+            score = 1.0 if answer.confidence is None else answer.confidence
+            self._table.put(row, split, number_of(name), number_of(answer.name), score, weight)
 
     def leave_open(self, split: int) -> None:
         """A prediction where the label says nothing about the question."""
@@ -86,82 +87,66 @@ class RadioTally:
     def score(self, split: int | None) -> ChoiceScore:
         """The figures of a split; None: of all rows."""
         table = self._table.of_split(split)
-        label, said = table["label"].astype(np.int64), table["said"].astype(np.int64)
-        score, weight = table["score"], table["weight"]
+        label, said, score, weight = (table[name] for name in ("label", "said", "score", "weight"))
         names = self._classes.names
-        right: Bools = label == said
-        answered = said != _NOTHING
-        total, hits = int(weight.sum()), int(weight[right].sum())
+        counts = _crossed(label, said, weight, len(names))
+        hits, total, missed = int(np.trace(counts[:-1, :-1])), int(counts.sum()), int(counts[:, -1].sum())
+        right = label == said
+        once = bool((weight == 1).all())
+        support = counts.sum(axis=1).tolist()
         classes = []
-        for number, name in enumerate(names):
-            mine = said == number
-            labels = int(weight[label == number].sum())
-            if labels or mine.any():
-                classes.append(class_score(name, score[mine], right[mine], labels, weights=weight[mine]))
-        place, loss = table["place"], table["loss"]
-        ranked, scored = place >= 0, ~np.isnan(loss)
-        known = int(weight[ranked].sum())
-        most = max((len(classes), 2))
-        said_total = int(weight[answered].sum())
+        for number, mine in enumerate(by_number(said, len(names))):
+            if support[number] or len(mine):
+                one = class_score(
+                    names[number], score[mine], right[mine], support[number], weights=None if once else weight[mine]
+                )
+                classes.append(one)
+        answered = said != _NOTHING if missed else slice(None)
+        log_loss, log_loss_rows = self._ranks.loss(split)
+        top = {str(k): self._ranks.top(split, k) for k in _TOP if k <= max(len(classes), 2)}
         return ChoiceScore(
             question=self.question,
             kind=self.kind,
             answered=total,
             unlabelled=self._open.total() if split is None else self._open[split],
-            missed=total - said_total,
+            missed=missed,
             accuracy=ratio(hits, total),
-            micro=_micro(hits, said_total, total),
+            micro=_micro(hits, total - missed, total),
             macro=averages(classes),
             weighted=averages(classes, [float(one.labels) for one in classes]),
             classes=tuple(classes),
-            confusion=_confusion(names, label, said, weight),
-            top_k={str(k): float(weight[ranked & (place < k)].sum() / known) for k in _TOP if known and k <= most},
-            log_loss=float((loss * weight)[scored].sum() / weight[scored].sum()) if scored.any() else None,
-            log_loss_rows=int(weight[scored].sum()),
-            calibration=calibration(score[answered], right[answered], weight[answered]),
+            confusion=_confusion(names, counts),
+            top_k={k: share for k, share in top.items() if share is not None},
+            log_loss=log_loss,
+            log_loss_rows=log_loss_rows,
+            calibration=calibration(binned(score[answered], right[answered], None if once else weight[answered])),
         )
-
-
-def _place_and_loss(label: str, scores: Mapping[str, float] | None) -> tuple[int, float]:
-    """Place of the labelled class among the scores (0: best; -1: not known), and -ln of its share (NaN: not known)."""
-    if not scores:
-        return _NOTHING, np.nan
-    mine = scores.get(label)
-    # A class without a score comes after all that have one; of equal scores the first is the model's choice.
-    before = 0
-    for name, score in scores.items():
-        if name == label:
-            break
-        before += mine is None or score >= mine
-    after = 0
-    if mine is not None:
-        seen = False
-        for name, score in scores.items():
-            after += seen and score > mine
-            seen = seen or name == label
-    else:
-        before = len(scores)
-    total = sum(scores.values())
-    if abs(total - 1) > _WHOLE:
-        return before + after, np.nan
-    share = min(max((mine or 0.0) / total, _SMALLEST), 1 - _SMALLEST)
-    return before + after, -float(np.log(share))
 
 
 def _micro(hits: int, said: int, labels: int) -> Averages:
     return Averages(hits / said if said else 0.0, hits / labels if labels else 0.0, 2 * hits / max(said + labels, 1))
 
 
-def _confusion(names: list[str], label: Ints, said: Ints, weight: Ints) -> Confusion:
-    """-1 stands for nothing labelled, or nothing predicted. Only classes that occur are listed."""
-    used = np.unique(np.concatenate((label, said)))
-    used = used[used >= 0]
-    n = len(used)
-    place = np.full(len(names) + 1, n, dtype=np.int64)  # the last entry serves -1
-    place[used] = np.arange(n)
-    counts = np.zeros((n + 1, n + 1), dtype=np.int64)
-    np.add.at(counts, (place[label], place[said]), weight)
-    return Confusion(tuple(names[k] for k in used), tuple(tuple(row) for row in counts.tolist()))
+def _crossed(label: npt.NDArray[Any], said: npt.NDArray[Any], weight: npt.NDArray[Any], classes: int) -> Ints:
+    """How often each class (rows) was predicted as each (columns), shape (classes + 1, classes + 1).
+
+    -1 stands for nothing labelled, or nothing predicted, and is counted in the last row or column.
+    """
+    side = classes + 1
+    counts = np.zeros(side * side, dtype=np.int64)
+    for start in range(0, len(label), _AT_ONCE):  # bounds memory
+        piece = slice(start, start + _AT_ONCE)
+        # The remainder of -1 is the last class.
+        joined = (label[piece].astype(np.int64) % side) * side + said[piece] % side
+        counts += np.bincount(joined, weight[piece], side * side).astype(np.int64)
+    return counts.reshape(side, side)
+
+
+def _confusion(names: list[str], counts: Ints) -> Confusion:
+    """Only classes that occur are listed."""
+    used = np.flatnonzero(counts[:-1].sum(axis=1) + counts[:, :-1].sum(axis=0))
+    kept = np.append(used, len(names))
+    return Confusion(tuple(names[k] for k in used), tuple(tuple(row) for row in counts[np.ix_(kept, kept)].tolist()))
 
 
 class ChecklistTally:
@@ -169,20 +154,21 @@ class ChecklistTally:
 
     Args:
         question: Its name or path.
+        keep_rows: Remember which row each answer is of, for ``records``.
     """
 
     kind = "checklist"
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, *, keep_rows: bool = False) -> None:
         self.question = question
         self._classes = Numbers()
         self._options = Columns(
-            row=np.int32, split=np.int8, option=np.int32, labelled=np.bool_, said=np.bool_, score=np.float64,
-            weight=np.int64,
-        )  # fmt: skip
-        self._rows = Columns(
-            row=np.int32, split=np.int8, right=np.bool_, missed=np.bool_, jaccard=np.float64, weight=np.int64
+            split=np.int8, option=np.int32, labelled=np.bool_, said=np.bool_, score=np.float64, weight=np.int32
         )
+        self._rows = Columns(
+            () if keep_rows else ("row",),
+            row=np.int32, split=np.int8, right=np.bool_, missed=np.bool_, jaccard=np.float64, weight=np.int32,
+        )  # fmt: skip
         self._open: Counter[int] = Counter()
 
     def add(self, row: int, split: int, label: Checklist, said: Checklist | None, weight: int = 1) -> None:
@@ -192,7 +178,7 @@ class ChecklistTally:
         both = sorted(meant.union(chosen))
         for name in both:
             score = confident(chosen[name].confidence) if name in chosen else 0.0
-            self._options.put(row, split, self._classes.of(name), name in meant, name in chosen, score, weight)
+            self._options.put(split, self._classes.of(name), name in meant, name in chosen, score, weight)
         shared = len(meant.intersection(chosen))
         whole = meant == chosen.keys()
         self._rows.put(row, split, whole, not chosen, shared / len(both) if both else 1.0, weight)
@@ -208,16 +194,18 @@ class ChecklistTally:
     def score(self, split: int | None) -> ChoiceScore:
         """The figures of a split; None: of all rows."""
         options, rows = self._options.of_split(split), self._rows.of_split(split)
-        option, weight = options["option"].astype(np.int64), options["weight"]
+        option, weight = options["option"], options["weight"]
         labelled, said, score = options["labelled"], options["said"], options["score"]
         right = labelled & said
-        classes: list[ClassScore] = []
         names = self._classes.names
-        for number, name in enumerate(names):
-            mine = (option == number) & said
-            labels = int(weight[(option == number) & labelled].sum())
-            if labels or mine.any():
-                classes.append(class_score(name, score[mine], right[mine], labels, weights=weight[mine]))
+        counts = _crossed(np.where(labelled, option, _NOTHING), np.where(said, option, _NOTHING), weight, len(names))
+        support, told = counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()
+        classes: list[ClassScore] = []
+        for number, each in enumerate(by_number(option, len(names))):
+            mine = each[said[each]]
+            if support[number] or len(mine):
+                one = class_score(names[number], score[mine], right[mine], support[number], weights=weight[mine])
+                classes.append(one)
         of_rows = rows["weight"]
         total = int(of_rows.sum())
         whole = rows["right"]
@@ -228,11 +216,11 @@ class ChecklistTally:
             unlabelled=self._open.total() if split is None else self._open[split],
             missed=int(of_rows[rows["missed"]].sum()),
             accuracy=ratio(int(of_rows[whole].sum()), total),
-            micro=_micro(int(weight[right].sum()), int(weight[said].sum()), int(weight[labelled].sum())),
+            micro=_micro(int(np.trace(counts[:-1, :-1])), sum(told[:-1]), sum(support[:-1])),
             macro=averages(classes),
             weighted=averages(classes, [float(one.labels) for one in classes]),
             classes=tuple(classes),
-            confusion=_confusion(names, np.where(labelled, option, _NOTHING), np.where(said, option, _NOTHING), weight),
+            confusion=_confusion(names, counts),
             jaccard=ratio(float((rows["jaccard"] * of_rows).sum()), total),
-            calibration=calibration(score[said], right[said], weight[said]),
+            calibration=calibration(binned(score[said], right[said], weight[said])),
         )

@@ -29,6 +29,7 @@ def class_score(
     labels: int,
     *,
     weights: Ints | None = None,
+    order: Ints | None = None,
     average_precision: float | None = None,
     average_precision_at: float | None = None,
     mean_overlap: float | None = None,
@@ -40,9 +41,10 @@ def class_score(
         scores: Confidence of each prediction of the class, shape (n,). ``right``: whether it is right.
         labels: How often the class is labelled.
         weights: How often each prediction counts; None: once.
+        order: ``falling(scores)``, where it is known.
         average_precision: Taken over, as are ``average_precision_at`` and ``mean_overlap``.
     """
-    swept = sweep(scores, right, labels, weights)
+    swept = sweep(scores, right, labels, weights, order)
     said = int(swept.said[-1]) if len(swept.said) else 0
     hits = int(swept.right[-1]) if len(swept.right) else 0
     return ClassScore(
@@ -114,4 +116,7 @@ def _best(swept: Sweep) -> BestThreshold | None:
 
 def _curve(swept: Sweep) -> Curve:
     at = thinned(swept)
-    return Curve(*(tuple(np.round(column[at], 6).tolist()) for column in (swept.threshold, *swept[3:])))
+    threshold, precision, recall, f1 = (
+        tuple(np.round(column[at], 6).tolist()) for column in (swept.threshold, swept.precision, swept.recall, swept.f1)
+    )
+    return Curve(threshold, precision, recall, f1, tuple(swept.said[at].tolist()))

@@ -6,18 +6,18 @@ the one that it overlaps most. What is left over is matched once more across cla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import numpy as np
 
-from vertex_model_inference.evaluation.arrays import Bools, Columns, Flags, Floats, Ints, Table
-from vertex_model_inference.evaluation.calibration import calibration
+from vertex_model_inference.evaluation.arrays import Bools, Columns, Flags, Floats, Ints, Table, by_number, summed
+from vertex_model_inference.evaluation.calibration import BINS, binned, calibration
 from vertex_model_inference.evaluation.classes import averages, class_score, ratio
 from vertex_model_inference.evaluation.names import Numbers
 from vertex_model_inference.evaluation.pairing import Overlaps, by_confidence
 from vertex_model_inference.evaluation.scores import Averages, ClassScore, Confusion, LevelScore, ObjectScore
-from vertex_model_inference.evaluation.sweep import average_precision
+from vertex_model_inference.evaluation.sweep import average_precision, falling
 
 __all__ = ["COCO_LEVELS", "Measure", "Met", "ObjectTally", "Side", "distances", "ious", "spans"]
 
@@ -101,17 +101,25 @@ class ObjectTally:
     Args:
         kind: See ``scores.ObjectScore``.
         measure: How overlap is measured.
+        keep_rows: Remember which row each object is of, for ``records``.
     """
 
-    def __init__(self, kind: str, measure: Measure) -> None:
+    def __init__(self, kind: str, measure: Measure, *, keep_rows: bool = False) -> None:
         self.kind = kind
         self.measure = measure
         self.classes = Numbers()
+        self._keep_rows = keep_rows
         self._said = Columns(
-            row=np.int32, split=np.int8, label=np.int32, score=np.float64, flags=np.uint16, overlap=np.float32,
-            instead=np.int32,
+            () if keep_rows else ("row",),
+            row=np.int32, split=np.int8, label=np.int32, score=np.float64, flags=np.uint16,
         )  # fmt: skip
-        self._meant = Columns(row=np.int32, split=np.int8, label=np.int32, missed=np.bool_)
+        self._meant = Columns(row=np.int32, label=np.int32)
+        # What needs no ranking is only counted.
+        self._support: Counter[tuple[int, int]] = Counter()  # split, class of labels
+        self._overlap: dict[tuple[int, int], float] = defaultdict(
+            float
+        )  # split, class of right predictions -> sum of overlaps
+        self._pairs: Counter[tuple[int, int, int]] = Counter()  # split, labelled class, predicted class; -1: none
 
     def add(self, said: Side, meant: Side, overlaps: Overlaps) -> Met:
         """Match and count some rows; all objects of a unit must be in one call.
@@ -134,34 +142,55 @@ class ObjectTally:
         instead = np.full(len(label), -1, dtype=np.int64)
         instead[label >= 0] = meant.label[label[label >= 0]]
         free[label[label >= 0]] = False
-        self._said.add(said.row, said.split, said.label, said.score, flags, overlap, instead)
-        self._meant.add(meant.row, meant.split, meant.label, free)
+        self._said.add(said.row, said.split, said.label, said.score, flags)
+        if self._keep_rows:
+            self._meant.add(meant.row, meant.label)
+        for (split, number), count in summed(None, meant.split, meant.label):
+            self._support[(split, number)] += int(count)
+        for (split, number), total in summed(np.abs(overlap[right]), said.split[right], said.label[right]):
+            self._overlap[(split, number)] += total
+        for (split, meant_as, said_as), count in summed(None, said.split, instead, said.label):
+            self._pairs[(split, meant_as, said_as)] += int(count)
+        for (split, number), count in summed(None, meant.split[free], meant.label[free]):
+            self._pairs[(split, number, -1)] += int(count)
         return Met(label, right, overlap)
 
     def records(self) -> tuple[Table, Table]:
-        """The tables of predictions and labels, for comparing runs."""
+        """The tables of predictions and labels, for comparing runs: only where rows are kept."""
         return self._said.get(), self._meant.get()
 
     def score(self, split: int | None) -> ObjectScore:
         """The figures of a split; None: of all rows."""
-        said, meant = self._said.of_split(split), self._meant.of_split(split)
+        said = self._said.get()
         names, levels = self.classes.names, len(self.measure.levels)
-        support = np.bincount(meant["label"], minlength=len(names))
+        support, overlap = ([0.0] * len(names) for _ in range(2))
+        for sums, known in ((support, self._support), (overlap, self._overlap)):
+            for (of, number), total in known.items():
+                if split in (None, of):
+                    sums[number] += total
         classes: list[ClassScore] = []
         precisions: list[Floats] = []
-        for number, name in enumerate(names):
-            mine = said["label"] == number
-            if not support[number] and not mine.any():
+        hits, bins = np.zeros(levels, dtype=np.int64), np.zeros((3, BINS))
+        for number, each in enumerate(by_number(said["label"], len(names))):
+            mine = each if split is None else each[said["split"][each] == split]
+            labels = int(support[number])
+            if not labels and not len(mine):
                 continue
-            one, ap = self._class(name, {key: column[mine] for key, column in said.items()}, int(support[number]))
+            score, flags = said["score"][mine], said["flags"][mine]
+            right = _bit(flags, 0)
+            one, ap = self._class(names[number], score, flags, labels, overlap[number])
             classes.append(one)
-            if support[number]:
+            hits += [int(np.count_nonzero(flags & np.uint16(1 << level))) for level in range(levels)]
+            bins += binned(score, right)
+            if labels:
                 precisions.append(ap)
         table = np.asarray(precisions).reshape(len(precisions), levels)
-        right = _bit(said["flags"], 0)
-        hits, predictions, labels = int(right.sum()), len(right), len(meant["label"])
-        found_levels = tuple(self._level(number, said["flags"], labels, table) for number in range(levels))
+        labels, predictions = sum(one.labels for one in classes), sum(one.predictions for one in classes)
+        found_levels = tuple(
+            self._level(number, right, predictions, labels, table) for number, right in enumerate(hits.tolist())
+        )
         averaged = table[:, list(self.measure.averaged)]
+        level = found_levels[0]
         return ObjectScore(
             kind=self.kind,
             measure=self.measure.name,
@@ -169,60 +198,56 @@ class ObjectTally:
             labels=labels,
             predictions=predictions,
             mean_average_precision=float(averaged.mean()) if averaged.size else None,
-            mean_overlap=float(np.abs(said["overlap"][right]).mean(dtype=np.float64)) if hits else None,
+            mean_overlap=ratio(sum(overlap), level.right),
             levels=found_levels,
-            micro=Averages(
-                ratio(hits, predictions) or 0.0,
-                ratio(hits, labels) or 0.0,
-                ratio(2 * hits, predictions + labels) or 0.0,
-            ),
+            micro=Averages(level.precision or 0.0, level.recall or 0.0, level.f1 or 0.0),
             macro=averages(classes),
             classes=tuple(classes),
-            confusion=_confusion(names, said, meant),
-            calibration=calibration(said["score"], right),
+            confusion=self._confusion(split),
+            calibration=calibration(bins),
         )
 
-    def _class(self, name: str, said: Table, labels: int) -> tuple[ClassScore, Floats]:
-        precisions = average_precision(said["score"], said["flags"], labels, len(self.measure.levels))
-        right = _bit(said["flags"], 0)
-        overlap = np.abs(said["overlap"][right])
+    def _class(self, name: str, score: Floats, flags: Flags, labels: int, overlap: float) -> tuple[ClassScore, Floats]:
+        order = falling(score)
+        precisions = average_precision(score, flags, labels, len(self.measure.levels), order=order)
+        right = _bit(flags, 0)
         return (
             class_score(
                 name,
-                said["score"],
+                score,
                 right,
                 labels,
+                order=order,
                 average_precision=float(precisions[list(self.measure.averaged)].mean()) if labels else None,
                 average_precision_at=float(precisions[0]) if labels else None,
-                mean_overlap=float(overlap.mean(dtype=np.float64)) if len(overlap) else None,
+                mean_overlap=ratio(overlap, int(right.sum())),
             ),
             precisions,
         )
 
-    def _level(self, number: int, flags: Flags, labels: int, table: Floats) -> LevelScore:
-        hits = int(_bit(flags, number).sum())
+    def _level(self, number: int, hits: int, predictions: int, labels: int, table: Floats) -> LevelScore:
         return LevelScore(
             level=self.measure.words[number],
             right=hits,
-            precision=ratio(hits, len(flags)),
+            precision=ratio(hits, predictions),
             recall=ratio(hits, labels),
-            f1=ratio(2 * hits, len(flags) + labels),
+            f1=ratio(2 * hits, predictions + labels),
             mean_average_precision=float(table[:, number].mean()) if len(table) else None,
         )
+
+    def _confusion(self, split: int | None) -> Confusion:
+        found = {key[1:]: 0 for key in self._pairs if split in (None, key[0])}
+        for (each, meant, said), count in self._pairs.items():
+            if split in (None, each):
+                found[(meant, said)] += count
+        used = sorted({number for pair in found for number in pair if number >= 0})
+        place = {number: at for at, number in enumerate(used)}
+        counts = np.zeros((len(used) + 1, len(used) + 1), dtype=np.int64)
+        for (meant, said), count in found.items():
+            counts[place.get(meant, len(used)), place.get(said, len(used))] = count
+        return Confusion(tuple(self.classes.names[k] for k in used), tuple(tuple(row) for row in counts.tolist()))
 
 
 def _bit(flags: Flags, number: int) -> Bools:
     found: Bools = ((flags >> np.uint16(number)) & 1).astype(np.bool_)
     return found
-
-
-def _confusion(names: Sequence[str], said: Table, meant: Table) -> Confusion:
-    used = np.unique(np.concatenate((said["label"], meant["label"])))
-    n = len(used)
-    place = np.full(len(names) + 1, n, dtype=np.int64)  # the last entry serves -1: no label there
-    place[used] = np.arange(n)
-    counts = np.zeros((n + 1, n + 1), dtype=np.int64)
-    np.add.at(counts, (place[said["instead"]], place[said["label"]]), 1)
-    missed = meant["label"][meant["missed"]]
-    np.add.at(counts, (place[missed], np.full(len(missed), n)), 1)
-    return Confusion(tuple(names[k] for k in used), tuple(tuple(row) for row in counts.tolist()))

@@ -26,16 +26,29 @@ Indexed = Sequence[tuple[int, Question]]
 class RowNotes:
     """What is written down about one row while it is judged."""
 
+    __slots__ = ("meant", "said", "texts")
+
     def __init__(self) -> None:
         self.said: list[Said] = []
         self.meant: list[Meant] = []
         self.texts: dict[int, float] = {}
 
+    def clear(self) -> None:
+        """As new, for the next row."""
+        self.said.clear()
+        self.meant.clear()
+        self.texts.clear()
+
 
 class Questions:
-    """Tallies of all questions, by name or path."""
+    """Tallies of all questions, by name or path.
 
-    def __init__(self) -> None:
+    Args:
+        keep_rows: Remember which row each answer is of, for comparing runs.
+    """
+
+    def __init__(self, *, keep_rows: bool = False) -> None:
+        self._keep_rows = keep_rows
         self._tallies: dict[tuple[str, str], RadioTally | ChecklistTally | TextTally] = {}
 
     @property
@@ -84,17 +97,32 @@ class Questions:
             answers = said_by.get(key, [])
             path, first = f"{prefix}{key[0]}", meant[0][1]
             if isinstance(first, FreeText):
-                self._text(path, meant[0][0], first, answers, place, notes)
+                self._texts(path, meant, answers, place, notes)
             elif isinstance(first, Radio):
                 self._radio(path, meant, answers, place, notes, (scores or {}).get(key[0]))
             else:
                 self._checklist(path, meant, answers, place, notes)
 
+    def single(
+        self,
+        label: Radio,
+        said: Radio | None,
+        place: Place,
+        notes: RowNotes,
+        scores: Mapping[str, Mapping[str, float]] | None,
+    ) -> None:
+        """A row's only label, and its only prediction, if any, to the same question of the whole asset: as ``judge``
+        does it, without the search for what belongs together.
+        """
+        name = label.name
+        mine = scores.get(name) if scores else None
+        self._answer(name, (0, label), None if said is None else (0, said), place, notes, mine)
+
     def _of(self, kind: type[T], path: str) -> T:
         key = (kind.__name__, path)
-        if key not in self._tallies:
-            self._tallies[key] = kind(path)
-        tally = self._tallies[key]
+        tally = self._tallies.get(key)
+        if tally is None:
+            tally = self._tallies[key] = kind(path, keep_rows=self._keep_rows)
         assert isinstance(tally, kind)
         return tally
 
@@ -112,10 +140,20 @@ class Questions:
                     Said(index=index, feature=path, name=name, verdict=SaidVerdict.OPEN, confidence=confidence)
                 )
 
-    def _text(self, path: str, index: int, label: FreeText, said: Indexed, place: Place, notes: RowNotes) -> None:
+    def _texts(self, path: str, meant: Indexed, said: Indexed, place: Place, notes: RowNotes) -> None:
+        """The label's text; of a video each of its texts, by the frames in which it stands."""
+        texts = [(index, text) for index, text in meant if isinstance(text, FreeText)]
+        framed = [(index, text) for index, text in texts if text.frames]
+        for index, text in framed or texts[:1]:
+            frames = sum(last - first + 1 for first, last in text.frames) or 1
+            self._text(path, index, text, said, place, notes, frames)
+
+    def _text(
+        self, path: str, index: int, label: FreeText, said: Indexed, place: Place, notes: RowNotes, weight: int
+    ) -> None:
         tally = self._of(TextTally, path)
         given = next(((i, text) for i, text in said if isinstance(text, FreeText)), None)
-        error = tally.add(*place, label.text, None if given is None else given[1].text)
+        error = tally.add(*place, label.text, None if given is None else given[1].text, weight)
         if given is None:
             notes.meant.append(Meant(index=index, feature=path, name=label.name, verdict=LabelVerdict.MISSED))
             return
@@ -144,36 +182,50 @@ class Questions:
         notes: RowNotes,
         scores: Mapping[str, float] | None,
     ) -> None:
-        tally = self._of(RadioTally, path)
         labels = [(index, one) for index, one in meant if isinstance(one, Radio)]
         given = [(index, one) for index, one in said if isinstance(one, Radio)]
         if any(one.answer.frames for _, one in labels):
+            tally = self._of(RadioTally, path)
             for timed, told, frames in through_time([one for _, one in labels], [one for _, one in given]):
                 tally.add(*place, timed, told, None, frames)
             self._timed(path, labels, given, notes)
             return
-        index, label = labels[0]
-        told_index, answer = given[0] if given else (None, None)
-        tally.add(*place, label, answer, scores)
-        name = label.answer.name
-        if answer is None or told_index is None:
-            notes.meant.append(Meant(index=index, feature=path, name=name, verdict=LabelVerdict.MISSED))
+        self._answer(path, labels[0], given[0] if given else None, place, notes, scores)
+
+    def _answer(
+        self,
+        path: str,
+        meant: tuple[int, Radio],
+        said: tuple[int, Radio] | None,
+        place: Place,
+        notes: RowNotes,
+        scores: Mapping[str, float] | None,
+    ) -> None:
+        index, label = meant
+        chosen = label.answer
+        tally = self._of(RadioTally, path)
+        if said is None:
+            tally.add(*place, label, None, scores)
+            notes.meant.append(Meant(index=index, feature=path, name=chosen.name, verdict=_MISSED))
             return
-        right = answer.answer.name == name
+        told_index, told = said
+        tally.add(*place, label, told, scores)
+        answer = told.answer
+        right = answer.name == chosen.name
         notes.said.append(
             Said(
                 index=told_index,
                 feature=path,
-                name=answer.answer.name,
-                verdict=SaidVerdict.RIGHT if right else SaidVerdict.CONFUSED,
-                confidence=answer.answer.confidence,
+                name=answer.name,
+                verdict=_RIGHT if right else _CONFUSED,
+                confidence=answer.confidence,
                 label=index,
             )
         )
-        verdict = LabelVerdict.FOUND if right else LabelVerdict.CONFUSED
-        notes.meant.append(Meant(index=index, feature=path, name=name, verdict=verdict, prediction=told_index))
-        if right:
-            self._nested(path, (index, label.answer), (told_index, answer.answer), place, notes)
+        verdict = _FOUND if right else _TAKEN
+        notes.meant.append(Meant(index=index, feature=path, name=chosen.name, verdict=verdict, prediction=told_index))
+        if right and (chosen.classifications or answer.classifications):
+            self._nested(path, (index, chosen), (told_index, answer), place, notes)
 
     def _checklist(self, path: str, meant: Indexed, said: Indexed, place: Place, notes: RowNotes) -> None:
         tally = self._of(ChecklistTally, path)
@@ -282,3 +334,8 @@ def _meet(one: tuple[tuple[int, int], ...], other: tuple[tuple[int, int], ...]) 
     if not one or not other:  # everywhere
         return True
     return any(a <= d and c <= b for a, b in one for c, d in other)
+
+
+# Looking a member of an enum up by its class takes as long as writing the verdict down.
+_RIGHT, _CONFUSED = SaidVerdict.RIGHT, SaidVerdict.CONFUSED
+_FOUND, _TAKEN, _MISSED = LabelVerdict.FOUND, LabelVerdict.CONFUSED, LabelVerdict.MISSED

@@ -8,7 +8,7 @@ import numpy as np
 
 from vertex_model_inference.evaluation.arrays import Bools, Flags, Floats, Ints
 
-__all__ = ["Sweep", "average_precision", "best", "sweep", "thinned"]
+__all__ = ["Sweep", "average_precision", "best", "falling", "sweep", "thinned"]
 
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _EPS = float(np.spacing(1.0))
@@ -31,26 +31,36 @@ class Sweep(NamedTuple):
     f1: Floats
 
 
-def sweep(scores: Floats, right: Bools, labels: int, weights: Ints | None = None) -> Sweep:
+def sweep(scores: Floats, right: Bools, labels: int, weights: Ints | None = None, order: Ints | None = None) -> Sweep:
     """All thresholds at once.
 
     Args:
         scores: Confidence of each prediction, shape (n,). ``right``: whether it is right.
         labels: Number of labels that were to be found.
         weights: How often each prediction counts; None: once.
+        order: ``falling(scores)``, where it is known.
     """
-    order = np.argsort(-scores, kind="stable")
+    if order is None:
+        order = falling(scores)
     ordered = scores[order]
-    counts = np.ones(len(scores), dtype=np.int64) if weights is None else weights[order]
-    said = np.cumsum(counts)
-    hits = np.cumsum(np.where(right[order], counts, 0))
     # Predictions of equal confidence come and go together.
     last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) if len(ordered) else np.empty(0, dtype=np.int64)
-    said, hits = said[last], hits[last]
+    threshold = ordered[last]
+    del ordered
+    if weights is None:
+        said, hits = last + 1, np.cumsum(right[order], dtype=np.int64)[last]
+    else:
+        counts = weights[order].astype(np.int64)
+        said, hits = np.cumsum(counts)[last], np.cumsum(np.where(right[order], counts, 0))[last]
     precision = hits / np.maximum(said, 1)
     recall = hits / labels if labels else np.zeros(len(hits))
     f1 = 2 * hits / np.maximum(said + labels, 1)
-    return Sweep(ordered[last], hits, said, precision, recall, f1)
+    return Sweep(threshold, hits, said, precision, recall, f1)
+
+
+def falling(scores: Floats) -> Ints:
+    """Indices by falling confidence; equal ones keep their order."""
+    return np.argsort(-scores, kind="stable")
 
 
 def best(swept: Sweep) -> int | None:
@@ -82,7 +92,9 @@ def _without_one(chosen: list[int], top: int | None) -> list[int]:
     return [index for index in chosen if index != spare]
 
 
-def average_precision(scores: Floats, flags: Flags, labels: int, levels: int, counts: Ints | None = None) -> Floats:
+def average_precision(
+    scores: Floats, flags: Flags, labels: int, levels: int, counts: Ints | None = None, order: Ints | None = None
+) -> Floats:
     """COCO's average precision: the mean of 101 precisions at recalls 0, .01 ... 1, each the best at or beyond it.
 
     Args:
@@ -91,29 +103,31 @@ def average_precision(scores: Floats, flags: Flags, labels: int, levels: int, co
         labels: Labels of the class.
         levels: How many levels there are.
         counts: How often each prediction counts (for resampling); None: once.
+        order: ``falling(scores)``, where it is known.
 
     Returns:
         For each level, shape (levels,); NaN where there are no labels (``cocoeval.py``, ``accumulate``: -1).
     """
     if labels <= 0:
         return np.full(levels, np.nan)
-    if not len(scores):
-        return np.zeros(levels)
-    order = np.argsort(-scores, kind="stable")
-    right = (flags[order][None, :] >> np.arange(levels, dtype=np.uint16)[:, None]) & 1
-    if counts is None:
-        hits = np.cumsum(right, axis=1, dtype=np.float64)
-        said: Floats = np.arange(1, len(scores) + 1, dtype=np.float64)
-    else:
-        times = counts[order]
-        hits = np.cumsum(right * times, axis=1, dtype=np.float64)
-        said = np.cumsum(times, dtype=np.float64)
-    recall = hits / labels
-    precision = hits / (said + _EPS)
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     found = np.zeros(levels)
+    if order is None:
+        order = falling(scores)
+    ordered = flags[order]
+    times = None if counts is None else counts[order]
+    so_far = None if times is None else np.cumsum(times, dtype=np.float64)
     for level in range(levels):
-        at = np.searchsorted(recall[level], _RECALLS, side="left")
-        inside = at < len(scores)
-        found[level] = envelope[level, at[inside]].sum() / len(_RECALLS)
+        # Recall rises, and precision is best, only where a prediction is right: the others need no entry.
+        at = np.flatnonzero(ordered & np.uint16(1 << level))
+        if not len(at):
+            continue
+        if times is None or so_far is None:
+            hits = np.arange(1, len(at) + 1, dtype=np.float64)
+            said = at + 1.0
+        else:
+            hits, said = np.cumsum(times[at], dtype=np.float64), so_far[at]
+        precision = hits / (said + _EPS)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        reached = np.searchsorted(hits / labels, _RECALLS, side="left")
+        found[level] = envelope[reached[reached < len(at)]].sum() / len(_RECALLS)
     return found

@@ -58,15 +58,17 @@ class TextTally:
 
     Args:
         question: Its name or path.
+        keep_rows: Remember which row each answer is of, for ``records``.
     """
 
     kind = "text"
 
-    def __init__(self, question: str) -> None:
+    def __init__(self, question: str, *, keep_rows: bool = False) -> None:
         self.question = question
         self._table = Columns(
-            row=np.int32, split=np.int8, right=np.bool_, missed=np.bool_, error=np.float64, edits=np.int64,
-            length=np.int64, weight=np.int64,
+            () if keep_rows else ("row",),
+            row=np.int32, split=np.int8, right=np.bool_, missed=np.bool_, error=np.float64, edits=np.int32,
+            length=np.int32, weight=np.int32,
         )  # fmt: skip
         self._open: Counter[int] = Counter()
 
@@ -99,7 +101,7 @@ class TextTally:
             exact=ratio(int(weight[table["right"]].sum()), total),
             edit_distance=ratio(float((table["error"] * weight).sum()), total),
             character_error_rate=ratio(
-                int((table["edits"] * weight).sum()),
-                int((table["length"] * weight).sum()),
+                int((table["edits"] * weight.astype(np.int64)).sum()),
+                int((table["length"] * weight.astype(np.int64)).sum()),
             ),
         )

@@ -16,6 +16,8 @@ from vertex_model_inference.labelbox.gateway import (
     ImportState,
     ModelRunInfo,
     ProjectInfo,
+    Sleep,
+    undisturbed,
 )
 from vertex_model_inference.labelbox.imports import Imports
 from vertex_model_inference.labelbox.ontologies import parse_ontology
@@ -104,9 +106,9 @@ class LabelboxClient:
         """See ``Labelbox.start_export``."""
         return self._exports.start(model_run_id, name)
 
-    def wait_export(self, task_id: str, timeout_s: float) -> ExportSize:
+    def wait_export(self, task_id: str, timeout_s: float, sleep: Sleep = undisturbed) -> ExportSize:
         """See ``Labelbox.wait_export``."""
-        return self._exports.wait(task_id, timeout_s)
+        return self._exports.wait(task_id, timeout_s, sleep)
 
     def export_chunks(self, task_id: str, offset: int = 0) -> Iterator[ExportChunk]:
         """See ``Labelbox.export_chunks``."""

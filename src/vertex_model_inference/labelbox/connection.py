@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx2
@@ -20,8 +20,11 @@ from vertex_model_inference.labelbox.retry import Wait, retrying, wait_of
 __all__ = ["Connection", "operation_of"]
 
 _DEPRECATED = "prediction import has been deprecated"
+_NOT_JSON = "Failed to parse response as JSON"
 _NDJSON = "application/x-ndjson"
 TIMEOUT_S = 60.0
+FILE_TIMEOUT_S = 30.0
+"""Of a file's download: so long nothing may come."""
 
 
 class Connection:
@@ -133,7 +136,7 @@ class Connection:
         with self._lock:
             if self._files is None:
                 self._files = httpx2.Client(
-                    timeout=httpx2.Timeout(30.0, connect=10.0), follow_redirects=True, http2=False
+                    timeout=httpx2.Timeout(FILE_TIMEOUT_S, connect=10.0), follow_redirects=True, http2=False
                 )
             return self._files
 
@@ -153,9 +156,9 @@ class Connection:
             """Keeps the status and ``Retry-After`` of each answer, which the SDK throws away."""
 
             def send(self, *args: Any, **kwargs: Any) -> Any:
-                answers.status = answers.retry_after = None
+                answers.status = answers.retry_after = answers.response = None
                 response = super().send(*args, **kwargs)
-                answers.status = response.status_code
+                answers.status, answers.response = response.status_code, response
                 answers.retry_after = response.headers.get("Retry-After")
                 return response
 
@@ -179,7 +182,7 @@ class Connection:
         # The function under the SDK's retry decorator: ours replaces it (labelbox/retry.py says why).
         execute = type(requests_client).execute
         once = getattr(execute, "__wrapped__", execute)
-        self._answers.status = self._answers.retry_after = None
+        self._answers.status = self._answers.retry_after = self._answers.response = None
         try:
             answer: dict[str, Any] | None = once(
                 requests_client, **arguments, timeout=TIMEOUT_S, experimental=experimental
@@ -192,7 +195,7 @@ class Connection:
         from lbox import exceptions
 
         status = self._answers.status
-        said = self._clean(str(getattr(error, "message", None) or error))
+        said = self._clean(self._said(error))
         facts: dict[str, Any] = {"operation": operation, **context}
         about = "".join(f", {key.removesuffix('_id').replace('_', ' ')} {value}" for key, value in context.items())
         if _DEPRECATED in said:
@@ -228,8 +231,10 @@ class Connection:
             )
             # Without Retry-After: its windows are 60 s; the backoff's total outlasts two of them.
             return Wait(limit, wait_of(self._answers.retry_after))  # type: ignore[arg-type]  # it is a LabelboxError
-        if isinstance(error, exceptions.InternalServerError | exceptions.TimeoutError | exceptions.NetworkError) or (
-            status is not None and status >= 500
+        if (
+            isinstance(error, exceptions.InternalServerError | exceptions.TimeoutError | exceptions.NetworkError)
+            or (status is not None and status >= 500)
+            or (status == 200 and said.startswith(_NOT_JSON))  # a proxy's page, or half an answer
         ):
             reached = "answered with an error" if status else "did not answer"
             trouble = labelbox_error(
@@ -240,6 +245,19 @@ class Connection:
             )
             return Wait(trouble, wait_of(self._answers.retry_after))  # type: ignore[arg-type]
         return labelbox_error(f"Labelbox refused the call: {said}.", "labelbox_refused")
+
+    def _said(self, error: Exception) -> str:
+        """The error's words; Labelbox's own where the SDK stumbled over the form of its answer."""
+        if isinstance(error, LookupError | TypeError | AttributeError):
+            errors: Any = None
+            with suppress(ValueError, AttributeError):
+                errors = self._answers.response.json().get("errors")
+            if isinstance(errors, list):
+                words = [str(item["message"]) for item in errors if isinstance(item, dict) and item.get("message")]
+                if words:
+                    return "; ".join(words)
+            return f"its answer is of no known form ({type(error).__name__})"
+        return str(getattr(error, "message", None) or error)
 
     def _clean(self, text: str) -> str:
         text = text.replace(self._api_key.get_secret_value(), "********").strip().rstrip(".")

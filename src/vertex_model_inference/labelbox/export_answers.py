@@ -13,7 +13,7 @@ from vertex_model_inference.labelbox.vocabulary import Vocabulary
 __all__ = ["ExportQuestion", "answered"]
 
 
-class ExportAnswer(msgspec.Struct):
+class ExportAnswer(msgspec.Struct, gc=False):
     """A chosen option."""
 
     name: str | None = None
@@ -23,14 +23,14 @@ class ExportAnswer(msgspec.Struct):
     classifications: list[ExportQuestion] | None = None
 
 
-class ExportText(msgspec.Struct):
+class ExportText(msgspec.Struct, gc=False):
     """A text; in videos a list of texts, which is another form."""
 
     content: str | list[msgspec.Raw] = ""
     confidence: float | None = None
 
 
-class ExportQuestion(msgspec.Struct):
+class ExportQuestion(msgspec.Struct, gc=False):
     """A question with its answer, which is one of six."""
 
     feature_id: str = ""

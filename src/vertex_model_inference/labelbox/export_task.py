@@ -13,7 +13,7 @@ from typing import Any
 
 from vertex_model_inference.errors import LabelboxError
 from vertex_model_inference.labelbox.connection import Connection
-from vertex_model_inference.labelbox.gateway import ExportChunk, ExportSize
+from vertex_model_inference.labelbox.gateway import ExportChunk, ExportSize, Sleep, undisturbed
 from vertex_model_inference.labelbox.retry import Wait, rest
 
 __all__ = ["Exports"]
@@ -84,7 +84,7 @@ class Exports:
             )
         return str(started["taskId"])
 
-    def wait(self, task_id: str, timeout_s: float) -> ExportSize:
+    def wait(self, task_id: str, timeout_s: float, sleep: Sleep = undisturbed) -> ExportSize:
         """See ``Labelbox.wait_export``."""
         deadline = time.monotonic() + timeout_s
         pause = FIRST_POLL_S
@@ -109,7 +109,13 @@ class Exports:
                     retryable=True,
                     task_id=task_id,
                 )
-            time.sleep(min(pause, left))
+            if sleep(min(pause, left)):
+                raise LabelboxError(
+                    f"Labelbox's export task {task_id} is {status} and not waited for any longer.",
+                    code="export_left",
+                    retryable=True,
+                    task_id=task_id,
+                )
             pause = min(pause * 1.5, LAST_POLL_S)
 
     def chunks(self, task_id: str, offset: int) -> Iterator[ExportChunk]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -21,11 +22,23 @@ __all__ = [
     "Labelbox",
     "ModelRunInfo",
     "ProjectInfo",
+    "Sleep",
+    "undisturbed",
 ]
 
 
 BATCH_ROWS = 25_000
 """Data rows in a batch at most: what the SDK sends to a project from a model run (``DATAROWS_IMPORT_LIMIT``)."""
+
+
+Sleep = Callable[[float], bool]
+"""Sleeps for seconds; True: it was woken, and there is nothing left to wait for."""
+
+
+def undisturbed(seconds: float) -> bool:
+    """Sleep undisturbed."""
+    time.sleep(seconds)
+    return False
 
 
 class ModelRunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,10 +207,16 @@ class Labelbox(Protocol):
         """Start an export of all data rows with details, splits and labels, no predictions; returns the task id."""
         ...
 
-    def wait_export(self, task_id: str, timeout_s: float) -> ExportSize:
+    def wait_export(self, task_id: str, timeout_s: float, sleep: Sleep = undisturbed) -> ExportSize:
         """Wait until the export is done.
 
+        Args:
+            task_id: From ``start_export``.
+            timeout_s: Seconds to wait at most.
+            sleep: Sleeps so many seconds; True: wait no longer.
+
         Raises:
+            LabelboxError: ``export_left``, when ``sleep`` says so.
             LabelboxError: ``export_failed``, ``export_timeout`` (retryable), or ``export_expired`` (retryable with a
                 new export) when Labelbox does not know the task (any more).
         """

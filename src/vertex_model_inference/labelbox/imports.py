@@ -237,11 +237,14 @@ def _imported(line: bytes, state: ImportState) -> ImportedRow:
     try:
         row = _STATUS.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise LabelboxError(
-            f"A status of import {state.name} is not of the form expected: {error}.",
-            code="import_status_form",
-            hint="Labelbox may have changed its status format.",
-            **_facts(state.place, state.name),
+        # Most likely somebody else's answer, a proxy's page or half a line: the file is fetched again.
+        raise Wait(
+            LabelboxError(
+                f"A status of import {state.name} in Labelbox is not of the form expected, JSON: {error}.",
+                code="import_status_form",
+                hint="Labelbox may have changed its status format.",
+                **_facts(state.place, state.name),
+            )
         ) from None
     return ImportedRow(
         uuid=row.uuid,

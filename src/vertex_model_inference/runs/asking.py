@@ -11,9 +11,18 @@ __all__ = ["spec_of"]
 
 
 def spec_of(
-    settings: Settings, run_id: str, model_run_id: str, option: ModelOption, model_id: str | None = None
+    settings: Settings,
+    run_id: str,
+    model_run_id: str,
+    option: ModelOption,
+    model_id: str | None = None,
+    *,
+    rerun: str | None = None,
 ) -> RunSpec:
-    """The spec of a new run, with everything frozen that its steps are cut by."""
+    """The spec of a new run, with everything frozen that its steps are cut by.
+
+    ``rerun``: as of ``RunSpec``; None: as the model's section has it.
+    """
     return RunSpec(
         run_id=run_id,
         model_run_id=model_run_id,
@@ -24,4 +33,5 @@ def spec_of(
         job_rows=settings.job_rows,
         delivery=option.delivery.over(settings.delivery),
         run_groups=settings.run_groups,
+        rerun=rerun or option.rerun,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from vertex_model_inference.runs.postgres import postgres_engine
@@ -19,6 +20,7 @@ __all__ = [
     "WORKFLOW_VERSION",
     "database_engine",
     "next_run",
+    "queued",
     "quiet",
     "sqlite_engine",
 ]
@@ -31,6 +33,7 @@ QUEUE = "runs"
 GROUPS = "groups"
 """The queue of runs' groups, on a database that several machines share."""
 WORKFLOW = "run"
+_ANSWER_S = 4.0  # somebody waits
 ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
 
 
@@ -100,3 +103,38 @@ def next_run(dbos: Any, model_run_id: str, option: str) -> Started:
     if latest.status in ACTIVE:
         return Started(latest.workflow_id, joined=True)
     return Started(run_id_of(model_run_id, option, int(latest.workflow_id[len(prefix) :]) + 1), joined=False)
+
+
+def queued(url: str, run_id: str) -> bool:
+    """Whether the engine's database has an active run of this id; False also where no engine has made a database.
+
+    Args:
+        url: SQLAlchemy's, of the database.
+        run_id: The whole id.
+    """
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+
+    parsed = sqlalchemy.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
+        return False
+    quiet()
+    engine = sqlite_engine(url) or postgres_engine(url, "look", lease_s=_ANSWER_S, pool=1, statement_s=_ANSWER_S)
+    try:
+        from dbos import DBOSClient
+
+        client = DBOSClient(
+            system_database_url=url,
+            system_database_engine=engine,
+            application_name=APPLICATION,
+            retry_connection_errors=False,
+        )
+        try:
+            found = client.list_workflows(workflow_ids=[run_id], name=WORKFLOW, load_input=False, load_output=False)
+        finally:
+            client.destroy()
+    except SQLAlchemyError:
+        return False
+    finally:
+        engine.dispose()
+    return any(status.status in ACTIVE for status in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -85,8 +86,23 @@ class RunDesk:
             retry_connection_errors=not self._shared,  # it would try for ever, and Labelbox is waiting
         )
 
-    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+    def start_run(
+        self,
+        model_run_id: str,
+        option: ModelOption,
+        *,
+        model_id: str | None = None,
+        rerun: str | None = None,
+        before: Callable[[str], None] | None = None,
+    ) -> Started:
         """Put a run into the queue, or join the one of this model run and option that is under way.
+
+        Args:
+            model_run_id: Labelbox's id.
+            option: The model.
+            model_id: Labelbox's model, where it is known.
+            rerun: As of ``RunSpec``; None: as the model's section has it.
+            before: Called with a new run's id before it can begin.
 
         Raises:
             DatabaseError: Postgres has not answered for five seconds.
@@ -96,15 +112,15 @@ class RunDesk:
         known = self._known(key)
         if known is None:
             with self._lock:
-                known = self._known(key) or self._insist(key, option, model_id)
+                known = self._known(key) or self._insist(lambda: self._ask(key, option, model_id, rerun, before))
         return known
 
-    def _insist(self, key: tuple[str, str], option: ModelOption, model_id: str | None) -> Started:
+    def _insist(self, ask: Callable[[], Started]) -> Started:
         """Ask until the database has answered, for a while: asking twice is one run."""
         until = time.monotonic() + _INSIST_S
         while True:
             try:
-                return self._ask(key, option, model_id)
+                return ask()
             except SQLAlchemyError as error:
                 if not self._shared:
                     raise
@@ -117,13 +133,22 @@ class RunDesk:
         run_id, until = self._active.get(key, ("", 0.0))
         return Started(run_id, joined=True) if time.monotonic() < until else None
 
-    def _ask(self, key: tuple[str, str], option: ModelOption, model_id: str | None) -> Started:
+    def _ask(
+        self,
+        key: tuple[str, str],
+        option: ModelOption,
+        model_id: str | None,
+        rerun: str | None,
+        before: Callable[[str], None] | None,
+    ) -> Started:
         from dbos import error
 
         asked = time.monotonic()
         started = next_run(self._client, key[0], key[1])
         if not started.joined:
-            spec = spec_of(self._settings, started.run_id, key[0], option, model_id)
+            spec = spec_of(self._settings, started.run_id, key[0], option, model_id, rerun=rerun)
+            if before is not None:
+                before(started.run_id)
             try:
                 self._client.enqueue(
                     {

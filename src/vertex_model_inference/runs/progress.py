@@ -21,6 +21,7 @@ from vertex_model_inference.errors import NotFoundError, VmiError
 from vertex_model_inference.outcomes import Counts
 from vertex_model_inference.runs.status import STEPS, RunState, RunStatus, StepProgress, now
 from vertex_model_inference.spec import Files, RunSpec
+from vertex_model_inference.steps.halting import Stop
 from vertex_model_inference.waiting import Waits
 
 if TYPE_CHECKING:
@@ -166,6 +167,12 @@ class Progress:
             self._dirty = True
         self._publish(to_labelbox=True)
 
+    def halted(self, stop: Stop) -> None:
+        """The run is being stopped."""
+        with self._lock:
+            self.status.halted = stop.words
+            self._dirty = True
+
     def exported(self) -> None:
         """The whole export has been read."""
         with self._lock:
@@ -195,9 +202,16 @@ class Progress:
             self._dirty = True
 
     @staticmethod
-    def last_status(spec: RunSpec, counts: Counts) -> RunStatus:
-        """The status of a run whose every row has its outcome, as the last step tells it."""
-        steps = {step: StepProgress(done=counts.exported) for step in STEPS}
+    def last_status(spec: RunSpec, counts: Counts, left: int = 0) -> RunStatus:
+        """The status of a run whose every row has its outcome, as the last step tells it.
+
+        Args:
+            spec: The run.
+            counts: Its outcomes.
+            left: Rows of them that were not done, since the run was stopped.
+        """
+        steps = {step: StepProgress(done=counts.exported - left) for step in STEPS}
+        steps["export"].done = counts.exported
         return RunStatus(
             run_id=spec.run_id,
             model_run_id=spec.model_run_id,
@@ -292,6 +306,7 @@ def progress_metadata(status: RunStatus, run_url: str) -> dict[str, Any]:
             "empty": counts.empty,
             "skipped": counts.skipped,
             "failed": counts.failed,
+            "reused": counts.reused,
         },
         "vmi_annotations": counts.annotations,
     }

@@ -214,8 +214,23 @@ class RunService:
 
     # -- asking for runs ----------------------------------------------------------------------------------------------
 
-    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+    def start_run(
+        self,
+        model_run_id: str,
+        option: ModelOption,
+        *,
+        model_id: str | None = None,
+        rerun: str | None = None,
+        before: Callable[[str], None] | None = None,
+    ) -> Started:
         """Start a run, or join the one of this model run and option that is under way.
+
+        Args:
+            model_run_id: Labelbox's id.
+            option: The model.
+            model_id: Labelbox's model, where it is known.
+            rerun: As of ``RunSpec``; None: as the model's section has it.
+            before: Called with a new run's id before it can begin.
 
         Raises:
             LabelboxError, StorageError: Never here; what goes wrong is the run's own end.
@@ -226,7 +241,9 @@ class RunService:
             started = next_run(self._dbos, model_run_id, option.name)
             if started.joined:
                 return started
-            spec = spec_of(self.settings, started.run_id, model_run_id, option, model_id)
+            spec = spec_of(self.settings, started.run_id, model_run_id, option, model_id, rerun=rerun)
+            if before is not None:
+                before(started.run_id)
             raw = msgspec.json.encode(spec).decode()
             with SetWorkflowID(started.run_id):
                 if self._role in SERVING:

@@ -15,7 +15,7 @@ STEPS = ("export", "assets", "predict", "decode", "upload")
 
 
 class RunState(StrEnum):
-    """Labelbox's five pipeline states, and the one before them."""
+    """Labelbox's five pipeline states, the one before them, and two ends that Labelbox has no word for."""
 
     QUEUED = "QUEUED"
     EXPORTING = "EXPORTING_DATA"
@@ -23,11 +23,20 @@ class RunState(StrEnum):
     PREDICTING = "TRAINING_MODEL"
     COMPLETE = "COMPLETE"
     FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    """Somebody cancelled it."""
+    STOPPED = "STOPPED"
+    """A budget was used up."""
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen."""
-        return self in (RunState.COMPLETE, RunState.FAILED)
+        return self in (RunState.COMPLETE, RunState.FAILED, RunState.CANCELLED, RunState.STOPPED)
+
+    @property
+    def pipeline(self) -> str:
+        """What Labelbox is told: it knows five states, and a run that was stopped did not complete."""
+        return RunState.FAILED.value if self in (RunState.CANCELLED, RunState.STOPPED) else self.value
 
 
 class StepProgress(msgspec.Struct, kw_only=True):
@@ -51,6 +60,7 @@ class RunStatus(msgspec.Struct, kw_only=True):
         jobs: Batch prediction jobs: resource name -> state.
         message: One plain sentence for people.
         waited: Seconds slept before another try, by ``"<service>: <cause>"``, summed over all requests.
+        halted: Why the run is being stopped, from the moment on that its process knows of it.
     """
 
     run_id: str
@@ -67,6 +77,7 @@ class RunStatus(msgspec.Struct, kw_only=True):
     jobs: dict[str, str] = {}
     message: str | None = None
     waited: dict[str, float] = {}
+    halted: str | None = None
 
 
 def now() -> str:

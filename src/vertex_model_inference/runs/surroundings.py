@@ -11,6 +11,7 @@ from vertex_model_inference.runs.ending import run_url
 from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.runs.retries import note_retries
 from vertex_model_inference.runs.status import RunStatus
+from vertex_model_inference.runs.watching import Watcher
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec
 from vertex_model_inference.steps.context import Context
@@ -22,7 +23,7 @@ from vertex_model_inference.vertex.gemini import Gemini
 from vertex_model_inference.vertex.jobs import BatchJobs
 from vertex_model_inference.vertex.online import Predictions
 
-__all__ = ["Surroundings", "artifacts_root", "open_artifacts", "open_labelbox"]
+__all__ = ["Surroundings", "artifacts_root", "open_artifacts", "open_jobs", "open_labelbox"]
 
 
 def artifacts_root(settings: Settings) -> str:
@@ -48,6 +49,16 @@ def open_labelbox(settings: Settings) -> Labelbox:
     from vertex_model_inference.labelbox.client import LabelboxClient
 
     return LabelboxClient(settings)
+
+
+def open_jobs(settings: Settings) -> BatchJobs:
+    """The gateway to Vertex's batch prediction jobs; asks for credentials when first used."""
+    return BatchJobs(
+        project=settings.project or "",
+        location=settings.region,
+        endpoint=settings.vertex_url,
+        credentials=GoogleAuth(settings.google_token).credentials,
+    )
 
 
 class Surroundings:
@@ -116,8 +127,9 @@ class Surroundings:
                 raise
         return found.context, found.progress
 
-    def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:
-        bare = Context(
+    def looking(self, spec: RunSpec) -> Context:
+        """The context of a run that is only looked at: nothing watches it, and it tells nobody how far it is."""
+        return Context(
             spec=spec,
             settings=self.settings,
             labelbox=self.labelbox,
@@ -129,8 +141,13 @@ class Surroundings:
             predictions=self._predictions,
             gemini=self._gemini,
         )
+
+    def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:
+        bare = self.looking(spec)
         progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch, self.fresh)
-        return _Run(bare.telling(progress.tell), progress)
+        watcher = Watcher(self.store, spec.run_id, bare.halt, progress.halted)
+        watcher.begin()
+        return _Run(bare.telling(progress.tell), progress, watcher)
 
     def forget(self, run_id: str, *, lead: bool = True) -> None:
         """The run, or a group of it (not ``lead``), has ended here."""
@@ -141,6 +158,7 @@ class Surroundings:
             found.users -= 1
             if found.users <= 0:
                 del self._runs[run_id]
+                found.watcher.shut()
         if lead:
             found.progress.close()
 
@@ -157,6 +175,7 @@ class Surroundings:
             left = list(self._runs.values())
             self._runs.clear()
         for run in left:
+            run.watcher.close()
             run.progress.close()
         self._index.close()
         self.labelbox.close()
@@ -168,4 +187,5 @@ class _Run:
 
     context: Context
     progress: Progress
+    watcher: Watcher
     users: int = 0

@@ -29,13 +29,14 @@ App = Callable[[MutableMapping[str, Any], Any, Any], Awaitable[None]]
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, plus two ways for the fault middleware to break a connection."""
+    """uvicorn's protocol, plus ways for the fault middleware to break a connection, or to say what is not so."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         transport = self.transport
         state = self.scope["state"]
         state["close"] = transport.close
+        state["write"] = transport.write
         state["abort"] = lambda: _reset(transport)
 
 

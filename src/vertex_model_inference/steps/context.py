@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from vertex_model_inference.outcomes import Outcome, OutcomeStatus
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Decoded, Files, RunSpec, Staged
+from vertex_model_inference.steps.halting import Halt, Stop
 
 if TYPE_CHECKING:
     from vertex_model_inference.labelbox.gateway import Labelbox
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from vertex_model_inference.vertex.jobs import BatchJobs
     from vertex_model_inference.vertex.online import Predictions
 
-__all__ = ["Context", "Stop", "Tell", "failed", "read_rows", "read_structs", "skipped", "write_structs"]
+__all__ = ["Context", "Stop", "Tell", "failed", "left_out", "read_rows", "read_structs", "skipped", "write_structs"]
 
 T = TypeVar("T")
 
@@ -34,22 +35,6 @@ _DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {
 decoder of a type at the same time. For the same reason, whatever the threads of runs decode has its decoder made when
 its module is imported.
 """
-
-
-class Stop(NamedTuple):
-    """Why rows are not sent to the model.
-
-    Attributes:
-        step: Of their outcome; likewise ``code`` and ``retryable``.
-        message: For their outcome: short, since a million rows may get it.
-        words: For people who look at the run: all that is known.
-    """
-
-    step: str
-    code: str
-    message: str
-    words: str
-    retryable: bool = True
 
 
 class Tell(Protocol):
@@ -71,6 +56,7 @@ class Context:
         spec: The run.
         store: The run's files and copied assets.
         tell: Progress within a step; the sums are kept by the workflow from the steps' results.
+        halt: Set when the run is cancelled or has used up a budget.
     """
 
     spec: RunSpec
@@ -84,6 +70,7 @@ class Context:
     predictions: Predictions
     tell: Tell = _silent
     gemini: Gemini | None = None
+    halt: Halt = field(default_factory=Halt)
 
     def telling(self, tell: Tell) -> Context:
         """The same, telling its progress to ``tell``."""
@@ -124,8 +111,27 @@ def failed(row_id: str, global_key: str | None, step: str, code: str, message: s
     )
 
 
-def skipped(row_id: str, global_key: str | None, step: str, code: str, message: str) -> Outcome:
-    """The outcome of a row that the model cannot take."""
+def skipped(
+    row_id: str, global_key: str | None, step: str, code: str, message: str, *, retryable: bool = False
+) -> Outcome:
+    """The outcome of a row that the model cannot take, or is not to be sent."""
     return Outcome(
-        data_row_id=row_id, global_key=global_key, status=OutcomeStatus.SKIPPED, step=step, code=code, message=message
+        data_row_id=row_id,
+        global_key=global_key,
+        status=OutcomeStatus.SKIPPED,
+        step=step,
+        code=code,
+        message=message,
+        retryable=retryable,
     )
+
+
+def left_out(context: Context, row: DataRow) -> Outcome:
+    """The outcome of a row that was not sent, or whose answer was not waited for, since the run is halted.
+
+    Raises:
+        AssertionError: It is not halted.
+    """
+    stop = context.halt.stop
+    assert stop is not None, "every row that is sent comes to something"
+    return skipped(row.id, row.global_key, "predict", stop.code, stop.message, retryable=stop.retryable)

@@ -7,7 +7,7 @@ the same lines again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -28,6 +28,8 @@ from vertex_model_inference.steps import gemini_requests
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.match import Matcher
 from vertex_model_inference.steps.place import Placed, needs_placing, needs_source, place
+from vertex_model_inference.steps.recall import Earlier, earlier_of
+from vertex_model_inference.steps.resent import settle
 from vertex_model_inference.steps.sources import sources_of
 from vertex_model_inference.steps.turning import turned_back
 from vertex_model_inference.steps.video_staging import with_real_frames
@@ -82,9 +84,10 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
     raws = (bytes(answer.prediction) for answer in answers)
     telling = list(islice((raw for raw in raws if raw not in _NOTHING), _SAMPLES))
     gemini = None if context.spec.option.gemini is None else gemini_requests.decoder_of(context)
+    earlier = earlier_of(context, shard)
     if not telling and gemini is None:
         # Nothing was found in any row: no form is needed to know that, and none can be learnt.
-        decoded = [_nothing(row) for row, _, _ in _with_real_size(context, shard, answers)]
+        decoded = [_nothing(row, earlier.get(row.id, ())) for row, _, _ in _with_real_size(context, shard, answers)]
     else:
         decoder = gemini or decoder_of(context, telling)
         ontology = _ONTOLOGY.decode(context.store.get(files.ontology))
@@ -100,7 +103,8 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
                 text = str(error)
                 ended.append(failed(row.id, row.global_key, step, error.error_code, text, retryable=error.retryable))
                 continue
-            lines += made
+            settled = settle(made, earlier.get(row.id, ()))
+            lines += settled.lines
             decoded.append(
                 Decoded(
                     data_row_id=row.id,
@@ -108,6 +112,7 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
                     annotations=len(made),
                     dropped=_sum(matched.dropped, placed.dropped),
                     notes=matched.notes + placed.notes,
+                    left=settled.left,
                 )
             )
     write_structs(context, files.ended("decode", shard), ended)
@@ -118,8 +123,8 @@ def decode_shard(context: Context, shard: int) -> DecodeDone:
     return DecodeDone(annotated, len(decoded) - annotated, len(ended), len(lines))
 
 
-def _nothing(row: DataRow) -> Decoded:
-    return Decoded(data_row_id=row.id, global_key=row.global_key, annotations=0)
+def _nothing(row: DataRow, earlier: Sequence[Earlier]) -> Decoded:
+    return Decoded(data_row_id=row.id, global_key=row.global_key, annotations=0, left=settle((), earlier).left)
 
 
 class _uuids:  # noqa: N801  # reads as a function where it is used
@@ -171,8 +176,7 @@ def _found(
                 found[row.id] = error
                 continue
             found[row.id] = findings
-            if isinstance(decoder, GeminiDecoder):
-                notes[row.id] = decoder.notes
+            notes[row.id] = staged.notes + (decoder.notes if isinstance(decoder, GeminiDecoder) else ())
             if needs_source(findings, row):
                 wanting.append(row)
         sources = sources_of(context, wanting, {item.data_row_id: item for _, _, item in part}) if wanting else {}

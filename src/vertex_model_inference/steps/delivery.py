@@ -6,7 +6,7 @@ upload that was cut off after it had arrived is thereby joined, not repeated. Li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -28,7 +28,14 @@ _BATCH_ID = msgspec.json.Decoder(str)
 
 
 def deliver(
-    context: Context, destination: str, shard: int, part: int, data_row_ids: Sequence[str], ndjson: bytes
+    context: Context,
+    destination: str,
+    shard: int,
+    part: int,
+    data_row_ids: Sequence[str],
+    ndjson: bytes,
+    *,
+    known: Collection[str] = (),
 ) -> Statuses | None:
     """Send one part to one destination.
 
@@ -39,6 +46,7 @@ def deliver(
         part: See ``shard``.
         data_row_ids: The rows that have annotations in the part.
         ndjson: The part.
+        known: uuids that an earlier run sent: of these a line that is refused for nothing but its uuid is there.
 
     Returns:
         None for ``files``: the shard's predictions file is there already.
@@ -54,16 +62,15 @@ def deliver(
     if destination == "project":
         project_id = context.spec.delivery.project or ""
         _put_into_project(context, project_id, shard, part, data_row_ids)
-        return _import(context, ImportPlace("project", project_id), name, ndjson)
-    return _import(context, ImportPlace("model-run", context.spec.model_run_id), name, ndjson)
+        return _import(context, ImportPlace("project", project_id), name, ndjson, known)
+    return _import(context, ImportPlace("model-run", context.spec.model_run_id), name, ndjson, known)
 
 
-def _import(context: Context, place: ImportPlace, name: str, ndjson: bytes) -> Statuses:
+def _import(context: Context, place: ImportPlace, name: str, ndjson: bytes, known: Collection[str]) -> Statuses:
     """Import one part, or join the import that an earlier try began; an import that FAILED as a whole is begun anew.
 
-    What such an import has left behind makes Labelbox refuse the same lines when they come again; likewise when a
-    process that was taken for dead sent them a moment ago. Their uuids are made of run, row and position, so a line
-    that is refused only for its uuid is there.
+    What such an import has left behind makes Labelbox refuse the same lines when they come again. Their uuids are made
+    of run, row and position, so a line that is refused only for its uuid, after an import of the same lines, is there.
     """
     labelbox = context.labelbox
     for attempt in range(_ATTEMPTS):
@@ -75,7 +82,7 @@ def _import(context: Context, place: ImportPlace, name: str, ndjson: bytes) -> S
             state = labelbox.wait_import(place, tried, IMPORT_TIMEOUT_S)
         if state.state != "FAILED":
             rows = (row for row in labelbox.import_statuses(state) if row.uuid is not None)
-            return {str(row.uuid): _there(row) for row in rows}
+            return {str(row.uuid): _there(row) if attempt or row.uuid in known else row for row in rows}
     raise LabelboxError(
         f"Labelbox gave up the import {name!r} into {place} {_ATTEMPTS} times.",
         code="import_failed",

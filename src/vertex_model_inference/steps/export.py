@@ -7,7 +7,6 @@ while it is still being read.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from bisect import bisect_left
 from typing import Any, NamedTuple
@@ -19,14 +18,19 @@ from vertex_model_inference.errors import LabelboxError, RowError
 from vertex_model_inference.labelbox.exports import labels_of, parse_export_row
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
-from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.choosing import Chooser, Way, chooser_of
+from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, skipped, write_structs
+from vertex_model_inference.steps.fingerprints import mark
+from vertex_model_inference.steps.halting import CANCELLED
 from vertex_model_inference.steps.media import presumed
+from vertex_model_inference.steps.memory import Origin
 
 __all__ = ["Export", "ExportSlice", "begin_export", "export_slice"]
 
 log = structlog.get_logger()
 
 EXPORT_TIMEOUT_S = 2 * 60 * 60
+_BEGINNINGS = 3
 _NAMELESS = "line "
 """What stands for the id of a row whose line cannot be read that far; ids have no spaces."""
 
@@ -46,12 +50,20 @@ class ExportSlice(NamedTuple):
         rows: Rows of each shard written, in order.
         next_offset: Byte offset of the next call; None when the export is at its end, or ``expired``.
         expired: Labelbox gives no more of this export; another must be begun for the rows that are left.
+        halted: The run was cancelled before the export's end.
+        ways: How far the rows of each shard go (``choosing.Way``); empty: all go the whole way.
     """
 
     first_shard: int
     rows: list[int]
     next_offset: int | None
     expired: bool = False
+    halted: bool = False
+    ways: list[str] = []  # noqa: RUF012  # a NamedTuple's, replaced and never appended to
+
+    def way(self, shard: int) -> Way:
+        """How far the rows of a shard go."""
+        return Way(self.ways[shard - self.first_shard]) if self.ways else Way.WORK
 
 
 class _LabelsLine(msgspec.Struct):
@@ -64,10 +76,24 @@ def begin_export(context: Context) -> Export:
 
     Raises:
         LabelboxError: Labelbox refused, or the export failed or took longer than two hours.
+        HaltedError: The run is cancelled.
     """
-    spec = context.spec
-    task = context.labelbox.start_export(spec.model_run_id, f"vmi-{spec.run_id}")
-    return Export(task, context.labelbox.wait_export(task, EXPORT_TIMEOUT_S).total_lines)
+    spec, halt = context.spec, context.halt
+    if _cancelled(context):
+        halt.check()
+    left = _BEGINNINGS
+    while True:
+        left -= 1
+        task = context.labelbox.start_export(spec.model_run_id, f"vmi-{spec.run_id}")
+        try:
+            return Export(task, context.labelbox.wait_export(task, EXPORT_TIMEOUT_S, sleep=halt.wait).total_lines)
+        except LabelboxError as error:
+            if _cancelled(context):
+                halt.check()
+            if error.error_code != "export_expired" or not left:
+                raise
+            # What answers may be behind what was asked; nothing has been read, so another export is as good.
+            log.warning("the export is not known", run_id=spec.run_id, cause=str(error))
 
 
 def export_slice(
@@ -79,6 +105,7 @@ def export_slice(
     *,
     canary: int = 0,
     written: int = 0,
+    room: int | None = None,
 ) -> ExportSlice:
     """Write the next shards: at least ``least_rows`` rows (whole chunks), in shards of ``spec.shard_rows``.
 
@@ -88,20 +115,22 @@ def export_slice(
         offset: Bytes of the export that earlier calls have read.
         first_shard: Number of the next shard.
         least_rows: Stop at the end of the chunk that reaches this many.
-        canary: Rows of the very first shard, when it is smaller than the others; 0: it is not.
+        canary: Rows of the next shard with anything to do, when it is to be smaller than the others; 0: it is not.
         written: Shards of an earlier export that expired. Their rows are left out, by id: nothing says that two exports
             have the same order.
+        room: So many more rows may be sent to the model: a shard ends with the last of them. None: any number.
 
     Raises:
         LabelboxError: The export cannot be read.
     """
-    sink = _Sink(context, first_shard, canary)
+    sink = _Sink(context, first_shard, canary, chooser_of(context), room)
     known = _Known(context, written) if written else None
     next_offset: int | None = None
-    expired = False
+    expired = halted = False
     try:
         for chunk in context.labelbox.export_chunks(task, offset):
-            if sink.total >= least_rows:
+            halted = _cancelled(context)
+            if halted or sink.total >= least_rows:
                 next_offset = chunk.start
                 break
             for line in context.labelbox.read_chunk(task, chunk):
@@ -112,7 +141,14 @@ def export_slice(
         log.warning("the export expired", run_id=context.spec.run_id, cause=str(error))
         expired = True
     sink.flush()
-    return ExportSlice(first_shard, sink.rows, None if expired else next_offset, expired)
+    ways = [way.value for way in sink.ways] if context.spec.follows else []
+    return ExportSlice(first_shard, sink.rows, None if expired or halted else next_offset, expired, halted, ways)
+
+
+def _cancelled(context: Context) -> bool:
+    """Whether the rows that are left need no outcome. Those of a run that stopped at a budget do: they say so."""
+    stop = context.halt.stop
+    return stop is not None and stop.code == CANCELLED
 
 
 class _Known:
@@ -127,18 +163,18 @@ class _Known:
         marks = array("Q")
         self._nameless = 0
         for shard in range(shards):
-            marks.extend(_mark(row.id) for row in read_rows(context, shard))
+            marks.extend(mark(row.id) for row in read_rows(context, shard))
             for outcome in read_structs(context, context.files.ended("export", shard), Outcome):
                 if outcome.data_row_id.startswith(_NAMELESS):
                     self._nameless += 1
                 else:
-                    marks.append(_mark(outcome.data_row_id))
+                    marks.append(mark(outcome.data_row_id))
         self._marks = array("Q", sorted(marks))
 
     def __contains__(self, row_id: str) -> bool:
-        mark = _mark(row_id)
-        place = bisect_left(self._marks, mark)
-        return place < len(self._marks) and self._marks[place] == mark
+        wanted = mark(row_id)
+        place = bisect_left(self._marks, wanted)
+        return place < len(self._marks) and self._marks[place] == wanted
 
     def nameless(self) -> bool:
         """Whether one more line without a readable id is among the rows; as many are as were before."""
@@ -146,27 +182,52 @@ class _Known:
         return self._nameless >= 0
 
 
-def _mark(row_id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(row_id.encode(), digest_size=8).digest(), "big")
+class _Shard:
+    """Rows that go equally far, until there are enough for a shard."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self.rows: list[DataRow] = []
+        self.labels: list[_LabelsLine] = []
+        self.ended: list[Outcome] = []
+        self.origins: list[Origin] = []
+        self.mixed = False  # rows come from several earlier shards
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.ended)
+
+    def other(self, origin: Origin) -> bool:
+        """Whether a row comes from another earlier shard than the first one here."""
+        first = self.origins[0] if self.origins else origin
+        return (first.run, first.shard) != (origin.run, origin.shard)
 
 
 class _Sink:
     """Collects rows and writes a shard whenever one is full."""
 
-    def __init__(self, context: Context, first_shard: int, canary: int = 0) -> None:
+    def __init__(
+        self,
+        context: Context,
+        first_shard: int,
+        canary: int = 0,
+        chooser: Chooser | None = None,
+        room: int | None = None,
+    ) -> None:
         self._context = context
         self._next = first_shard
         self._canary = canary
         self._size = context.spec.shard_rows
-        self._rows: list[DataRow] = []
-        self._labels: list[_LabelsLine] = []
-        self._ended: list[Outcome] = []
+        self._chooser = chooser
+        self._room = room
+        self._shards = {way: _Shard(way) for way in (Way.WORK, Way.AGAIN, Way.CARRIED)}
         self.rows: list[int] = []
+        self.ways: list[Way] = []
         self.total = 0
 
     def add(self, line: bytes, known: _Known | None = None) -> None:
         """Take one line of the export, unless its row is ``known``."""
         model_run_id = self._context.spec.model_run_id
+        shard = self._shards[Way.WORK]
         try:
             row = parse_export_row(line, model_run_id)
         except RowError as error:
@@ -174,29 +235,76 @@ class _Sink:
             if known is not None and (str(named) in known if named else known.nameless()):
                 return
             row_id = str(named or f"{_NAMELESS}{self.total + 1} of the export")
-            self._ended.append(failed(row_id, None, "export", error.error_code, str(error), retryable=error.retryable))
+            shard.ended.append(failed(row_id, None, "export", error.error_code, str(error), retryable=error.retryable))
         else:
             if known is not None and row.id in known:
                 return
-            self._rows.append(presumed(row, self._context.spec.option.task))
+            shard = self._take(presumed(row, self._context.spec.option.task))
             labels = labels_of(line, model_run_id)
             if labels:
-                self._labels.append(_LabelsLine(row.id, labels))
+                shard.labels.append(_LabelsLine(row.id, labels))
         self.total += 1
-        full = self._canary if self._canary and self._next == 0 else self._size
-        if len(self._rows) + len(self._ended) >= full:
-            self.flush()
+        if len(shard) >= self._full(shard):
+            self._flush(shard)
+
+    def _take(self, row: DataRow) -> _Shard:
+        if self._chooser is None:
+            shard = self._shards[Way.WORK]
+            shard.rows.append(row)
+            return shard
+        way, origin = self._chooser.choose(row)
+        if way is Way.UNASKED:
+            # Its outcome is written with those that are carried over, since nothing is done for it either.
+            shard = self._shards[Way.CARRIED]
+            shard.ended.append(
+                skipped(
+                    row.id,
+                    row.global_key,
+                    "export",
+                    "not_asked",
+                    "The row is new and not among those that were to be tried again. Run the model on the model run "
+                    "again to include it.",
+                )
+            )
+            return shard
+        shard = self._shards[way]
+        if way is not Way.WORK and origin is not None and shard.other(origin):
+            # All of an earlier shard is a shard again, where it can be: then its files are copied as they are.
+            if not shard.mixed and self._chooser.whole(shard.origins[0], len(shard)):
+                self._flush(shard)
+                shard = self._shards[way]
+            else:
+                shard.mixed = True
+        shard.rows.append(row)
+        if origin is not None:
+            shard.origins.append(origin)
+        return shard
+
+    def _full(self, shard: _Shard) -> int:
+        full = self._canary if self._canary and shard.way is not Way.CARRIED else self._size
+        return min(full, self._room) if self._room and shard.way is Way.WORK else full
 
     def flush(self) -> None:
-        if not self._rows and not self._ended:
+        """Write what is left."""
+        for shard in list(self._shards.values()):
+            self._flush(shard)
+
+    def _flush(self, shard: _Shard) -> None:
+        self._shards[shard.way] = _Shard(shard.way)
+        if not shard:
             return
-        files = self._context.files
-        write_structs(self._context, files.ended("export", self._next), self._ended)
-        if self._labels:
-            write_structs(self._context, files.shard("labels", self._next), self._labels)
-        write_structs(self._context, files.shard("rows", self._next), self._rows)
-        n = len(self._rows) + len(self._ended)
-        self.rows.append(n)
-        self._context.tell("export", n)
+        context, files = self._context, self._context.files
+        write_structs(context, files.ended("export", self._next), shard.ended)
+        if shard.labels:
+            write_structs(context, files.shard("labels", self._next), shard.labels)
+        if shard.origins:
+            write_structs(context, files.shard("origins", self._next), shard.origins)
+        write_structs(context, files.shard("rows", self._next), shard.rows)
+        self.rows.append(len(shard))
+        self.ways.append(shard.way)
+        context.tell("export", len(shard))
         self._next += 1
-        self._rows, self._labels, self._ended = [], [], []
+        if self._room and shard.way is Way.WORK:
+            self._room -= len(shard)
+        if shard.way is not Way.CARRIED:
+            self._canary = 0  # only the first

@@ -30,6 +30,7 @@ MEMORY_BYTES = 32 << 20
 DISK_BYTES = 1 << 30
 """Of all assets that the process holds in files at once; a single larger one may, alone."""
 _MEMORY, _DISK = Budget(MEMORY_BYTES), Budget(DISK_BYTES)
+TIMEOUT_S = 60.0
 _ATTEMPTS = 4
 _PATIENCE_S = 120.0
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -119,7 +120,7 @@ class Fetcher:
         room: Where assets are kept; a room of its own when None.
         allowed_hosts: Hosts (lower case) whose addresses may be private (``VMI_ALLOW_HOSTS``).
         timeout_s: For one asset, all of it, if it is small; larger ones get a second more for each 10**6 bytes that
-            arrive.
+            arrive. None: ``TIMEOUT_S``.
         backoff_s: Before the second attempt; twice as much before each one after it.
         headers: Gives the headers to send to a URL, asked again after each redirect; it must look at the URL's host.
     """
@@ -131,7 +132,7 @@ class Fetcher:
         max_bytes: int,
         room: Room | None = None,
         allowed_hosts: Collection[str] = (),
-        timeout_s: float = 60,
+        timeout_s: float | None = None,
         backoff_s: float = 0.2,
         headers: Callable[[str], Mapping[str, str]] | None = None,
     ) -> None:
@@ -141,7 +142,7 @@ class Fetcher:
         self._max_bytes = max_bytes
         self._room = room or Room()
         self._allowed = frozenset(allowed_hosts)
-        self._timeout_s = timeout_s
+        self._timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Fetcher:
@@ -189,6 +190,36 @@ class Fetcher:
             note("assets", why, wait)
             await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")  # pragma: no cover
+
+    async def size(self, url: str, timeout_s: float = 5) -> int | None:
+        """Bytes of the asset as its server claims, asked once and without reading it; None: it does not say.
+
+        A GET that is broken off: what signs a URL to be read does not let it be asked for its head.
+
+        Args:
+            url: http or https.
+            timeout_s: For all of it, redirects included.
+
+        Raises:
+            AssetError: It is not a URL that may be fetched.
+        """
+        assert self._session is not None, "use the fetcher as a context manager"
+        try:
+            async with asyncio.timeout(timeout_s), self._limiter.slot():
+                for _ in range(6):
+                    target = check_url(url, self._allowed)
+                    headers = None if self._headers is None else self._headers(str(target))
+                    async with self._session.get(target, allow_redirects=False, headers=headers) as response:
+                        location = response.headers.get("Location")
+                        if response.status in _REDIRECTS and location is not None:
+                            url = urljoin(str(target), location)
+                            continue
+                        found = response.content_length if response.status == 200 else None
+                        response.close()
+                        return found
+        except (TimeoutError, aiohttp.ClientError, ValueError):
+            pass
+        return None
 
     async def _once(self, url: str, limit: int) -> Spooled:
         assert self._session is not None, "use the fetcher as a context manager"

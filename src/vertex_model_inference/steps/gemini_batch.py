@@ -81,12 +81,14 @@ def write_requests(context: Context, group: int, shards: Sequence[int]) -> int:
 
     Raises:
         StorageError: The file cannot be written.
+        HaltedError: The run is halted.
         VertexError: ``job_too_large``, the file is larger than Vertex takes.
     """
     requests = requests_of(context)
     size = 0
     with context.store.line_writer(context.files.job(group, "instances.jsonl")) as out:
         for shard in shards:
+            context.halt.check()
             rows = {row.id: row for row in read_rows(context, shard)}
             staged = read_structs(context, context.files.shard("staged", shard), Staged)
             for start in range(0, len(staged), _TOGETHER):

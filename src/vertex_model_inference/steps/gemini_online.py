@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,11 +17,12 @@ from vertex_model_inference.errors import VertexError, VmiError
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Staged
-from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.context import Context, failed, left_out, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.gemini_requests import nothing_to_ask, requests_of, rules_of
+from vertex_model_inference.steps.halting import unless_halted
 from vertex_model_inference.steps.predict_batch import read_asset
 from vertex_model_inference.steps.pressure import Limiter
-from vertex_model_inference.vertex.gemini import GeminiSession
+from vertex_model_inference.vertex.gemini import Gemini, GeminiSession
 from vertex_model_inference.waiting import FAULT, RATE_LIMIT, note
 
 __all__ = ["predict_shard"]
@@ -50,28 +52,44 @@ async def _predict(context: Context, shard: int) -> tuple[int, int]:
         raise VertexError("Gemini is asked in a project, and none is set.", hint="Set GOOGLE_CLOUD_PROJECT.")
     rows = {row.id: row for row in read_rows(context, shard)}
     staged = read_structs(context, context.files.shard("staged", shard), Staged)
-    requests = requests_of(context)
     results: dict[str, Answer | Outcome] = {}
-    left = iter(staged)
-    async with context.gemini.session(rules_of(context).model) as session:
-        worker = _Worker(context, session)
-
-        async def work() -> None:
-            for item in left:
-                row = rows[item.data_row_id]
-                request = requests.of(row, item)
-                results[row.id] = nothing_to_ask(row) if request is None else await worker.row(row, item, request)
-                context.tell("predict", 1)
-
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(_AT_ONCE, len(staged))):
-                workers.create_task(work())
-    in_order = [results[item.data_row_id] for item in staged]
+    if context.halt.stop is None:
+        await unless_halted(context.halt, _all(context, context.gemini, rows, staged, results))
+    in_order = [results.get(item.data_row_id) or left_out(context, rows[item.data_row_id]) for item in staged]
     ended = [result for result in in_order if isinstance(result, Outcome)]
     answers = [result for result in in_order if isinstance(result, Answer)]
     write_structs(context, context.files.ended("predict", shard), ended)
     write_structs(context, context.files.shard("answers", shard), answers)
     return len(answers), len(ended)
+
+
+async def _all(
+    context: Context,
+    gemini: Gemini,
+    rows: dict[str, DataRow],
+    staged: Sequence[Staged],
+    results: dict[str, Answer | Outcome],
+) -> None:
+    """Ask for every row, unless the run is halted meanwhile; ``results`` gets what came of each that was asked for."""
+    requests = requests_of(context)
+    left = iter(staged)
+    async with gemini.session(rules_of(context).model) as session:
+        worker = _Worker(context, session)
+
+        async def work() -> None:
+            for item in left:
+                if context.halt.stop is not None:
+                    return
+                row = rows[item.data_row_id]
+                request = requests.of(row, item)
+                result = nothing_to_ask(row) if request is None else await worker.row(row, item, request)
+                if result is not None:
+                    results[row.id] = result
+                context.tell("predict", 1)
+
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(_AT_ONCE, len(staged))):
+                workers.create_task(work())
 
 
 class _Worker:
@@ -81,8 +99,8 @@ class _Worker:
         self._limiter = Limiter(start=8, ceiling=_AT_ONCE)
         self._room = asyncio.Semaphore(8)
 
-    async def row(self, row: DataRow, staged: Staged, request: dict[str, Any]) -> Answer | Outcome:
-        """The answer for a row, or how it failed."""
+    async def row(self, row: DataRow, staged: Staged, request: dict[str, Any]) -> Answer | Outcome | None:
+        """The answer for a row, or how it failed; None: the run was halted before it had either."""
         part = request["contents"][0]["parts"][0]
         if "fileData" not in part or (staged.uri or "").startswith("gs://"):
             return await self._ask(row, request)
@@ -98,10 +116,12 @@ class _Worker:
             part["inlineData"] = {"data": base64.b64encode(data).decode(), "mimeType": part.pop("fileData")["mimeType"]}
             return await self._ask(row, request)
 
-    async def _ask(self, row: DataRow, request: dict[str, Any]) -> Answer | Outcome:
+    async def _ask(self, row: DataRow, request: dict[str, Any]) -> Answer | Outcome | None:
         reply = None
         for attempt in range(_TRIES):
             async with self._limiter.slot():
+                if self._context.halt.stop is not None:
+                    return None
                 reply = await self._session.generate(request)
             if reply.predictions is not None:
                 self._limiter.went_well()
@@ -115,7 +135,8 @@ class _Worker:
             wait = reply.retry_after if reply.retry_after is not None else 0.2 * 2**attempt
             wait = min(wait, 60.0) * random.uniform(1.0, 1.3)  # noqa: S311  # jitter, never sooner than asked
             note("model", RATE_LIMIT if reply.pushed_back else FAULT, wait)
-            await asyncio.sleep(wait)
+            if await self._context.halt.sleep(wait):
+                return None
         assert reply is not None
         said = f"HTTP {reply.status}: {reply.message}" if reply.status else reply.message
         code = "model_unavailable" if reply.transient else "model_error"

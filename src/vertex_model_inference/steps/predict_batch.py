@@ -18,22 +18,25 @@ from typing import IO, NamedTuple
 import msgspec
 import orjson
 
-from vertex_model_inference.errors import DecodeError, NotFoundError, StorageError
+from vertex_model_inference.errors import DecodeError, NotFoundError, StorageError, VertexError, VmiError
 from vertex_model_inference.gemini.requests import key_of
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Staged
 from vertex_model_inference.steps import gemini_batch
-from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.context import Context, failed, left_out, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.gemini_requests import nothing_to_ask, requests_of
 from vertex_model_inference.steps.instances import KEY_FIELD, Template, template_of
-from vertex_model_inference.vertex.jobs import BatchJob
+from vertex_model_inference.storage.store import Entry, Store
+from vertex_model_inference.vertex.jobs import BatchJob, display_name_of
 
-__all__ = ["NO_JOB", "Collected", "collect", "poll", "submit", "write_instances"]
+__all__ = ["CANCELLING", "NO_JOB", "Collected", "collect", "poll", "submit", "write_instances"]
 
+CANCELLING = "CANCELLING"
 NO_JOB = BatchJob(name="", state="SUCCEEDED")
 """Stands for the job of a group that has no instance to predict."""
 
+_LISTINGS = 4
 _ENCODER = msgspec.json.Encoder()
 _PART_BYTES = 32 << 20
 
@@ -99,13 +102,16 @@ def write_instances(context: Context, group: int, shards: Sequence[int]) -> int:
 
     Raises:
         StorageError: The file cannot be written.
+        HaltedError: The run is halted.
     """
+    context.halt.check()
     if context.spec.option.gemini is not None:
         return gemini_batch.write_requests(context, group, shards)
     keyed = _keyed(context)
     written: set[str] = set()
     with context.store.line_writer(context.files.job(group, "instances.jsonl")) as out:
         for shard in shards:
+            context.halt.check()
             rows = {row.id: row for row in read_rows(context, shard)}
             staged = read_structs(context, context.files.shard("staged", shard), Staged)
             templates: dict[str, Template] = {}
@@ -167,10 +173,15 @@ async def read_asset(context: Context, staged: Staged) -> bytes:
         StorageError: It cannot be read.
     """
     uri = staged.uri or ""
+    store, path = context.store, uri.removeprefix(context.store.root + "/")
     if uri.startswith("gs://") and not uri.startswith(context.store.root + "/"):
         store, path = context.buckets.of(uri)
-        return await store.aget(path)
-    return await context.store.aget(uri.removeprefix(context.store.root + "/"))
+    data = await store.aget(path)
+    if staged.size not in (None, len(data)):
+        data = await store.aget(path)
+    if staged.size not in (None, len(data)):
+        raise StorageError(f"{uri} had {staged.size} bytes when it was staged, and now {len(data)} came.")
+    return data
 
 
 def submit(context: Context, group: int) -> BatchJob:
@@ -178,10 +189,17 @@ def submit(context: Context, group: int) -> BatchJob:
 
     Raises:
         VertexError: Vertex refused it.
+        HaltedError: The run is halted, and no earlier attempt submitted a job.
     """
     files = context.files
+    if context.halt.stop is not None:
+        found = context.jobs.find(display_name_of(context.spec.run_id, group))
+        if found is None:
+            context.halt.check()
+        else:
+            return found  # ``poll`` stops it
     return context.jobs.submit(
-        f"vmi-{context.spec.run_id}-{group:05d}",
+        display_name_of(context.spec.run_id, group),
         context.spec.option,
         input_uri=context.store.uri(files.job(group, "instances.jsonl")),
         output_prefix=context.store.uri(files.job(group, "output")),
@@ -192,17 +210,44 @@ def submit(context: Context, group: int) -> BatchJob:
 def poll(context: Context, name: str, seconds: float) -> BatchJob:
     """The job, once it has ended or ``seconds`` have passed; looks after 0.2 s at first, then ever more seldom to 10 s.
 
+    When the run is halted, Vertex is asked at once to cancel the job, and what is waited for is the end of that.
+
     Raises:
-        VertexError: Vertex did not answer for minutes.
+        VertexError: Vertex did not answer for minutes; ``not_cancelled``: it would not cancel the job.
     """
     end = time.monotonic() + seconds
     pause = 0.2
+    asked = False
     while True:
+        if context.halt.stop is not None and not asked:
+            _cancel(context, name)
+            asked, pause = True, 0.2
         job = context.jobs.get(name)
         if job.ended or time.monotonic() + pause > end:
             return job
-        time.sleep(pause)
+        if asked:
+            time.sleep(pause)
+        else:
+            context.halt.wait(pause)
         pause = min(10.0, pause * 1.3)
+
+
+def _cancel(context: Context, name: str) -> None:
+    """Ask Vertex to stop the job, unless it has ended or was asked before."""
+    job = context.jobs.get(name)
+    if job.ended or job.state == CANCELLING:
+        return
+    try:
+        context.jobs.cancel(name)
+    except VmiError as error:
+        if context.jobs.get(name).ended:
+            return  # it was faster
+        raise VertexError(
+            f"The run is stopped, but Vertex would not cancel its job {name}: {error.message}",
+            code="not_cancelled",
+            hint="Cancel the job in the Cloud console, or give our service account roles/aiplatform.user; it costs "
+            "until then.",
+        ) from None
 
 
 def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) -> Collected:
@@ -212,6 +257,7 @@ def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) 
 
     Raises:
         StorageError: The output cannot be read.
+        VertexError: There is no output although there are predictions.
     """
     gemini = context.spec.option.gemini is not None
     if not gemini and not _keyed(context):
@@ -264,10 +310,31 @@ def _output_lines(context: Context, job: BatchJob) -> Iterator[bytes]:
         return
     try:
         store, folder = context.buckets.of(job.output.rstrip("/") + "/x")
-        for entry in store.entries(folder.rsplit("/", 1)[0]):
+        for entry in _listed(store, folder.rsplit("/", 1)[0], job):
             yield from store.lines(entry.path)
     except NotFoundError as error:
         raise StorageError(f"The output of {job.name} vanished: {error.message}", retryable=True) from None
+
+
+def _listed(store: Store, folder: str, job: BatchJob) -> list[Entry]:
+    """The files in the job's folder; what reads as none is made sure of where Vertex has told of predictions.
+
+    Raises:
+        VertexError: Vertex tells of predictions and there is no file.
+    """
+    for attempt in range(_LISTINGS):
+        if attempt:
+            time.sleep(0.5 * attempt)
+        found = list(store.entries(folder))
+        if found or job.succeeded <= 0:
+            return found
+    raise VertexError(
+        f"The batch prediction job {job.name} tells of {job.succeeded} predictions, and Storage lists no file in its "
+        f"output folder {job.output}.",
+        code="output_missing",
+        hint="Run again; if it stays so, look at the folder in the Cloud console.",
+        retryable=True,
+    )
 
 
 def _read_line(line: bytes, *, keyed: bool) -> tuple[str, _Said]:
@@ -327,6 +394,8 @@ def _settle(context: Context, shard: int, spool: IO[bytes], job: BatchJob, unrea
         elif lines:
             text = f"The model answered an error: {lines[0].error}"
             ended.append(failed(row.id, row.global_key, "predict", "model_error", text, retryable=lines[0].retryable))
+        elif context.halt.stop is not None and job.state in (CANCELLING, "CANCELLED"):
+            ended.append(left_out(context, row))
         else:
             code, text = _nothing(job, unreadable)
             ended.append(failed(row.id, row.global_key, "predict", code, text, retryable=True))

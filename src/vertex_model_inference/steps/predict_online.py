@@ -21,7 +21,8 @@ from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Staged
 from vertex_model_inference.steps import gemini_online
-from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.context import Context, failed, left_out, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.halting import unless_halted
 from vertex_model_inference.steps.instances import Template, template_of
 from vertex_model_inference.steps.predict_batch import read_asset
 from vertex_model_inference.steps.pressure import Budget, Limiter
@@ -79,25 +80,39 @@ async def _predict(context: Context, shard: int) -> OnlineDone:
     rows = {row.id: row for row in read_rows(context, shard)}
     staged = read_structs(context, context.files.shard("staged", shard), Staged)
     results: dict[str, Answer | Outcome] = {}
-    async with context.predictions.session(context.spec.option) as session:
-        worker = _Worker(context, session, results)
-        waiting: set[asyncio.Task[None]] = set()
-        batch = context.spec.option.batch_size or _USUAL_BATCH
-        for start in range(0, len(staged), batch):
-            part = staged[start : start + batch]
-            waiting.add(asyncio.create_task(worker.part([(rows[item.data_row_id], item) for item in part])))
-            if len(waiting) >= 64:  # as many as the limiter's slots at the most
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-        for task in waiting:
-            await task
-    in_order = [results[item.data_row_id] for item in staged]
+    if context.halt.stop is None:
+        await unless_halted(context.halt, _all(context, rows, staged, results))
+    in_order = [results.get(item.data_row_id) or left_out(context, rows[item.data_row_id]) for item in staged]
     ended = [result for result in in_order if isinstance(result, Outcome)]
     answers = [result for result in in_order if isinstance(result, Answer)]
     write_structs(context, context.files.ended("predict", shard), ended)
     write_structs(context, context.files.shard("answers", shard), answers)
     return OnlineDone(len(answers), len(ended))
+
+
+async def _all(
+    context: Context, rows: dict[str, DataRow], staged: Sequence[Staged], results: dict[str, Answer | Outcome]
+) -> None:
+    """Send every row, unless the run is halted meanwhile; ``results`` gets what came of each that was sent."""
+    waiting: set[asyncio.Task[None]] = set()
+    async with context.predictions.session(context.spec.option) as session:
+        worker = _Worker(context, session, results)
+        batch = context.spec.option.batch_size or _USUAL_BATCH
+        try:
+            for start in range(0, len(staged), batch):
+                part = staged[start : start + batch]
+                waiting.add(asyncio.create_task(worker.part([(rows[item.data_row_id], item) for item in part])))
+                if len(waiting) >= 64:  # as many as the limiter's slots at the most
+                    done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        task.result()
+            for task in waiting:
+                await task
+        finally:
+            # Cancelled, or one of them failed: what is under way must not outlive the session.
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
 
 class _Worker:
@@ -113,6 +128,8 @@ class _Worker:
     async def part(self, items: Sequence[tuple[DataRow, Staged]]) -> None:
         """Build the instances of some rows and send them, in requests that fit."""
         for some in self._bounded(items):
+            if self._context.halt.stop is not None:
+                return
             held = await _IN_FLIGHT.take(_TIMES * sum(staged.size or 0 for _, staged in some))
             try:
                 await self._some(some)
@@ -180,6 +197,8 @@ class _Worker:
         reply = None
         for attempt in range(_TRIES):
             async with self._limiter.slot():
+                if self._context.halt.stop is not None:
+                    return  # whoever has no answer by now is left out
                 reply = await self._session.predict([item.instance for item in items])
             if reply.predictions is not None:
                 self._limiter.went_well()
@@ -200,7 +219,8 @@ class _Worker:
             wait = reply.retry_after if reply.retry_after is not None else 0.2 * 2**attempt
             wait = min(wait, 60.0) * random.uniform(1.0, 1.3)  # noqa: S311  # jitter, never sooner than asked
             note("model", RATE_LIMIT if reply.pushed_back else FAULT, wait)
-            await asyncio.sleep(wait)
+            if await self._context.halt.sleep(wait):
+                return
         assert reply is not None
         if len(items) > 1 and (not reply.transient or reply.broken):
             # One bad instance can spoil a request for all: look for it in halves.

@@ -6,23 +6,32 @@ A row is predicted when every destination took all of its annotations.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from vertex_model_inference.errors import StorageError, UploadRefusedError, VmiError
+from vertex_model_inference.labelbox.gateway import ImportedRow
 from vertex_model_inference.outcomes import Counts, Outcome, OutcomeStatus
 from vertex_model_inference.spec import Decoded
-from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, write_structs
+from vertex_model_inference.steps.context import Context, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.delivery import Statuses, deliver
 from vertex_model_inference.steps.destinations import fall_back, in_force
+from vertex_model_inference.steps.halting import Ending
+from vertex_model_inference.steps.memory import place_names
+from vertex_model_inference.steps.recall import earlier_of
 from vertex_model_inference.steps.signatures import strip_shard
 
 __all__ = ["PART_BYTES", "PART_LINES", "UploadDone", "close_shard", "upload_shard"]
 
 PART_LINES = 20_000
 PART_BYTES = 8_000_000
+
+
+_UNACCOUNTED = Ending(
+    "upload", "unaccounted", "No step of the run said how the row ended; this is a fault of ours.", retryable=True
+)
 
 
 class UploadDone(NamedTuple):
@@ -55,10 +64,11 @@ def upload_shard(context: Context, shard: int) -> UploadDone:
     """
     ended: list[Outcome] = []
     refused: UploadRefusedError | None = None
+    there = {_UUID.decode(each.line).uuid: each.at for row in earlier_of(context, shard).values() for each in row}
     for number, part in enumerate(_parts(context, shard)):
         results: _Results = {}
         if any(row.lines for row in part):
-            results = _deliver(context, shard, number, part, refused)
+            results = _deliver(context, shard, number, part, refused, there)
         refused = next((found for found in results.values() if isinstance(found, UploadRefusedError)), refused)
         asked = context.spec.delivery.destinations
         tell = len(results) > 1 or tuple(results) != asked
@@ -68,12 +78,49 @@ def upload_shard(context: Context, shard: int) -> UploadDone:
     return UploadDone(close_shard(context, shard))
 
 
+def _send(
+    context: Context,
+    destination: str,
+    shard: int,
+    number: int,
+    part: list[_Row],
+    there: Mapping[str, tuple[str, ...]],
+) -> Statuses | None:
+    """Send what a destination does not have of a part; what earlier runs have brought there counts as taken."""
+    if not there:
+        ndjson = b"\n".join(line for row in part for line in row.lines) + b"\n"
+        row_ids = [row.decoded.data_row_id for row in part if row.lines]
+        return deliver(context, destination, shard, number, row_ids, ndjson)
+    place = place_names(context.spec, (destination,))[0]
+    taken: Statuses = {}
+    lines: list[bytes] = []
+    row_ids = []
+    for row in part:
+        lacking = []
+        for line in row.lines:
+            uuid = _UUID.decode(line).uuid
+            if place in there.get(uuid, ()):
+                taken[uuid] = ImportedRow(uuid=uuid, data_row_id=row.decoded.data_row_id, ok=True)
+            else:
+                lacking.append(line)
+        if lacking:
+            lines += lacking
+            row_ids.append(row.decoded.data_row_id)
+    if not lines:
+        return taken
+    found = deliver(context, destination, shard, number, row_ids, b"\n".join(lines) + b"\n", known=there.keys())
+    return None if found is None else {**taken, **found}
+
+
 def _deliver(
-    context: Context, shard: int, number: int, part: list[_Row], refused: UploadRefusedError | None
+    context: Context,
+    shard: int,
+    number: int,
+    part: list[_Row],
+    refused: UploadRefusedError | None,
+    there: Mapping[str, tuple[str, ...]],
 ) -> _Results:
     """Send a part to every destination, or to the fallback where Labelbox refuses the model run."""
-    ndjson = b"\n".join(line for row in part for line in row.lines) + b"\n"
-    row_ids = [row.decoded.data_row_id for row in part if row.lines]
     results: _Results = {}
     waiting = deque(in_force(context))
     while waiting:
@@ -84,7 +131,7 @@ def _deliver(
             results[destination] = refused  # it would be refused as well
             continue
         try:
-            results[destination] = deliver(context, destination, shard, number, row_ids, ndjson)
+            results[destination] = _send(context, destination, shard, number, part, there)
         except StorageError:
             raise
         except UploadRefusedError as error:
@@ -132,6 +179,7 @@ def _outcome(row: _Row, results: _Results, *, tell: bool) -> Outcome:
         status=OutcomeStatus.EMPTY,
         message=" ".join(decoded.notes) or None,
         dropped=decoded.dropped,
+        left=decoded.left,
     )
     if not row.lines:
         return common
@@ -181,13 +229,13 @@ def _taken(row: _Row, found: Statuses | VmiError | None) -> _Taken:
     return _Taken(accepted, None)
 
 
-def close_shard(context: Context, shard: int, error: tuple[str, str, str, bool] | None = None) -> Counts:
+def close_shard(context: Context, shard: int, ending: Ending | None = None) -> Counts:
     """Write the shard's outcomes: exactly one for each exported row.
 
     Args:
         context: The run.
         shard: Its number.
-        error: (step, code, message, retryable) for rows that no step has ended, when the run cannot go on with them.
+        ending: For rows that no step has ended, when the run does not go on with them.
 
     Raises:
         StorageError: The run's own files cannot be read or written.
@@ -203,15 +251,20 @@ def close_shard(context: Context, shard: int, error: tuple[str, str, str, bool] 
                     unexported.append(outcome)
                 else:
                     found.setdefault(outcome.data_row_id, outcome)
-    step, code, text, retryable = error or (
-        "upload",
-        "unaccounted",
-        "No step of the run said how the row ended; this is a fault of ours.",
-        True,
-    )
+    rest = ending or _UNACCOUNTED
     rows = read_rows(context, shard)
     outcomes = unexported + [
-        found.get(row.id) or failed(row.id, row.global_key, step, code, text, retryable=retryable) for row in rows
+        found.get(row.id)
+        or Outcome(
+            data_row_id=row.id,
+            global_key=row.global_key,
+            status=rest.status,
+            step=rest.step,
+            code=rest.code,
+            message=rest.message,
+            retryable=rest.retryable,
+        )
+        for row in rows
     ]
     write_structs(context, files.shard("outcomes", shard), outcomes)
     strip_shard(context, shard, rows)

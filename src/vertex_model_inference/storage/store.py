@@ -7,35 +7,45 @@ finished file), so a file that exists is a step that is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import contextmanager
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 from obstore.exceptions import NotFoundError as ObjectNotFoundError
 from obstore.store import GCSStore, LocalStore
 
 from vertex_model_inference.errors import NotFoundError, SettingsError, StorageError
 from vertex_model_inference.fencing import may_go_on
+from vertex_model_inference.waiting import FAULT, note
 
 __all__ = ["Buckets", "Entry", "LineWriter", "Store", "TokenSource", "open_bucket", "open_store", "split_gs"]
 
+T = TypeVar("T")
+
 _CHUNK = 1 << 20
+_TRIES = 4
 _PART, _PARTS_AT_ONCE = 8 << 20, 2
 """Bytes of a part of a multipart upload, and how many are sent at once. Cloud Storage refuses parts under 5 MiB but for
 the last (https://cloud.google.com/storage/docs/multipart-uploads)."""
+TIMEOUT_S = 60.0
+"""Of one request to a bucket, body included; it is tried again for up to three minutes."""
 _FAILURES = (BaseError, OSError, ValueError)  # obstore gives missing and existing objects as OSErrors
 
 
 class Entry(NamedTuple):
-    """One object: ``path`` relative to the store's root, ``size`` in bytes."""
+    """One object: ``path`` relative to the store's root, ``size`` in bytes, ``modified`` in seconds since the epoch."""
 
     path: str
     size: int
+    modified: float = 0.0
 
 
 class TokenSource(Protocol):
@@ -81,8 +91,23 @@ class Store:
             StorageError: Storage refused or did not answer.
         """
         may_go_on()
-        with self._explained("write", path):
-            obstore.put(self.objects, path, data)
+        self._call("write", path, lambda: obstore.put(self.objects, path, data))
+
+    def put_new(self, path: str, data: bytes) -> bool:
+        """Write an object unless one of that name exists; returns whether it was written.
+
+        Raises:
+            StorageError: Storage refused or did not answer.
+        """
+
+        def put() -> bool:
+            try:
+                obstore.put(self.objects, path, data, mode="create", use_multipart=False)
+            except (AlreadyExistsError, FileExistsError):
+                return False
+            return True
+
+        return self._call("write", path, put)
 
     def get(self, path: str) -> bytes:
         """The whole object.
@@ -91,14 +116,20 @@ class Store:
             NotFoundError: No such object.
             StorageError: Storage refused or did not answer.
         """
-        with self._explained("read", path):
-            return bytes(obstore.get(self.objects, path).bytes())
+
+        def get() -> bytes:
+            data = bytes(obstore.get(self.objects, path).bytes())
+            # An answer may be cut and announced as short as it is. JSON ends with one of these.
+            if data and data[-1:] not in _ENDS and self.size(path) != len(data):
+                raise _CutError(f"only {len(data)} bytes came")
+            return data
+
+        return self._call("read", path, get)
 
     def size(self, path: str) -> int | None:
         """Bytes of the object; None when there is none."""
         try:
-            with self._explained("look at", path):
-                return int(obstore.head(self.objects, path)["size"])
+            return self._call("look at", path, lambda: int(obstore.head(self.objects, path)["size"]))
         except NotFoundError:
             return None
 
@@ -109,8 +140,25 @@ class Store:
             NotFoundError: No such object.
             StorageError: Storage refused or did not answer.
         """
-        with self._explained("read", path):
-            return bytes(obstore.get_range(self.objects, path, start=start, length=length))
+        return self._call(
+            "read", path, lambda: bytes(obstore.get_range(self.objects, path, start=start, length=length))
+        )
+
+    def ranges(self, path: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Several parts of the object, each a start and a length in bytes; near ones come in one request.
+
+        Raises:
+            NotFoundError: No such object.
+            StorageError: Storage refused or did not answer.
+        """
+        if not spans:
+            return []
+        starts, lengths = [start for start, _ in spans], [length for _, length in spans]
+        return self._call(
+            "read",
+            path,
+            lambda: [bytes(part) for part in obstore.get_ranges(self.objects, path, starts=starts, lengths=lengths)],
+        )
 
     def exists(self, path: str) -> bool:
         """Whether the object is there."""
@@ -118,23 +166,52 @@ class Store:
 
     def delete(self, path: str) -> None:
         """Remove the object; no matter if it is not there."""
+        with suppress(NotFoundError):
+            self._call("delete", path, lambda: obstore.delete(self.objects, path))
+
+    def copy(self, source: str, target: str) -> bool:
+        """Copy an object within the store, without its bytes passing through here; False: there is none to copy.
+
+        Raises:
+            StorageError: Storage refused or did not answer.
+        """
         try:
-            with self._explained("delete", path):
-                obstore.delete(self.objects, path)
+            with self._explained("copy", source):
+                obstore.copy(self.objects, source, target)
         except NotFoundError:
-            pass
+            return False
+        return True
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """All objects under ``prefix`` (a folder), in no particular order."""
-        with self._explained("list", prefix):
-            for page in obstore.list(self.objects, prefix=prefix):
-                for meta in page:
-                    yield Entry(str(meta["path"]), int(meta["size"]))
+        """All objects under ``prefix`` (a folder), in no particular order.
+
+        An answer that is no listing at all (a page of a proxy's) reads as one of nothing, so who knows what must be
+        there makes sure of it.
+
+        Raises:
+            StorageError: Storage refused or did not answer.
+        """
+        failures = 0
+        last: str | None = None
+        while True:
+            try:
+                # Buckets list by name; a folder of this machine does not, and does not break off either.
+                for page in obstore.list(self.objects, prefix=prefix, offset=last):
+                    for meta in page:
+                        last = str(meta["path"])
+                        yield Entry(last, int(meta["size"]), meta["last_modified"].timestamp())
+                return
+            except _FAILURES as error:
+                failures += 1
+                if failures >= _TRIES or not _broken(error):
+                    raise _explain(error, "list", self.uri(prefix)) from None
+            _rest(failures)
 
     def folders(self, prefix: str) -> list[str]:
         """Names of the folders directly under ``prefix``, sorted."""
-        with self._explained("list", prefix):
-            found = obstore.list_with_delimiter(self.objects, prefix=prefix)["common_prefixes"]
+        found = self._call(
+            "list", prefix, lambda: obstore.list_with_delimiter(self.objects, prefix=prefix)["common_prefixes"]
+        )
         return sorted(str(name).rstrip("/").rsplit("/", 1)[-1] for name in found)
 
     def lines(self, path: str) -> Iterator[bytes]:
@@ -144,16 +221,48 @@ class Store:
             NotFoundError: No such object.
             StorageError: Storage refused or broke off.
         """
-        with self._explained("read", path):
-            tail = b""
-            for chunk in obstore.get(self.objects, path).stream(min_chunk_size=_CHUNK):
-                pieces = (tail + bytes(chunk)).split(b"\n")
-                tail = pieces.pop()
-                for piece in pieces:
-                    if piece:
-                        yield piece
-            if tail:
-                yield tail
+        tail = b""
+        for chunk in self._chunks(path):
+            pieces = (tail + chunk).split(b"\n")
+            tail = pieces.pop()
+            for piece in pieces:
+                if piece:
+                    yield piece
+        if tail:
+            yield tail
+
+    def _chunks(self, path: str) -> Iterator[bytes]:
+        """The object from its first byte to its last; when it breaks off, on from there.
+
+        How long it is, the answer says that may be cut: text that does not end with a line's end is made sure of.
+        """
+        given = failures = 0
+        mark: str | None = None
+        last = b"\n"
+        while True:
+            try:
+                options: Any = {"range": {"offset": given}} if given else {}
+                result = obstore.get(self.objects, path, options=options)
+                if given and result.meta["e_tag"] != mark:
+                    raise StorageError(f"{self.uri(path)} changed while it was read.", retryable=True)
+                mark = result.meta["e_tag"]
+                for chunk in result.stream(min_chunk_size=_CHUNK):
+                    raw = bytes(chunk)
+                    if raw:
+                        given, failures, last = given + len(raw), 0, raw[-1:]
+                        yield raw
+                if last == b"\n" or self.size(path) == given:
+                    return
+                failures += 1
+                error: Exception = StorageError(f"Only {given} bytes of {self.uri(path)} came.", retryable=True)
+            except _FAILURES as caught:
+                error = _explain(caught, "read", self.uri(path))
+                failures = failures + 1 if _broken(caught) else _TRIES
+                if given and failures < _TRIES and self.size(path) == given:
+                    return  # it was announced as longer than it is
+            if failures >= _TRIES:
+                raise error
+            _rest(failures)
 
     def put_lines(self, path: str, lines: Iterable[bytes]) -> int:
         """Write lines as one object; returns how many. Meant for one shard: the object is built in memory."""
@@ -163,23 +272,33 @@ class Store:
 
     @contextmanager
     def line_writer(self, path: str) -> Iterator[LineWriter]:
-        """Write an object of any length line by line, with flat memory; it appears when the block ends well."""
+        """Write an object of any length line by line, with flat memory; it appears when the block ends well.
+
+        Raises:
+            StorageError: Storage refused or did not answer.
+        """
         with self._explained("write", path):
-            writer = obstore.open_writer(self.objects, path, buffer_size=_PART)
-            lines = LineWriter(writer)
+            lines = LineWriter(lambda: obstore.open_writer(self.objects, path, buffer_size=_PART))
             yield lines
+        left = lines.rest()
+        if left is not None:
+            self.put(path, left)
+            return
+        with self._explained("write", path):
             may_go_on()
-            writer.close()
+            lines.close()
 
     async def aput_new(self, path: str, data: bytes) -> bool:
         """Write an object unless one of that name exists; returns whether it was written."""
-        try:
-            await obstore.put_async(self.objects, path, data, mode="create", use_multipart=False)
-        except (AlreadyExistsError, FileExistsError):
-            return False
-        except _FAILURES as error:
-            raise _explain(error, "write", self.uri(path)) from None
-        return True
+
+        async def put() -> bool:
+            try:
+                await obstore.put_async(self.objects, path, data, mode="create", use_multipart=False)
+            except (AlreadyExistsError, FileExistsError):
+                return False
+            return True
+
+        return await self._acall("write", path, put)
 
     async def aput_new_file(self, path: str, file: IO[bytes]) -> bool:
         """Write an object of any size from a file, in parts, unless one of that name exists; says whether it wrote.
@@ -203,10 +322,7 @@ class Store:
 
     async def astream(self, path: str) -> tuple[int, AsyncIterator[bytes]]:
         """An object's size in bytes, and its chunks of about a megabyte, which may raise as ``aget`` does."""
-        try:
-            result = await obstore.get_async(self.objects, path)
-        except _FAILURES as error:
-            raise _explain(error, "read", self.uri(path)) from None
+        result = await self._acall("read", path, lambda: obstore.get_async(self.objects, path))
 
         async def chunks() -> AsyncIterator[bytes]:
             try:
@@ -219,10 +335,7 @@ class Store:
 
     async def aput(self, path: str, data: bytes) -> None:
         """Write an object, replacing what was there."""
-        try:
-            await obstore.put_async(self.objects, path, data)
-        except _FAILURES as error:
-            raise _explain(error, "write", self.uri(path)) from None
+        await self._acall("write", path, lambda: obstore.put_async(self.objects, path, data))
 
     async def ahead(self, path: str, first: int) -> tuple[bytes, int]:
         """The first bytes of an object and its whole size, in one request.
@@ -235,22 +348,53 @@ class Store:
             NotFoundError: No such object.
             StorageError: Storage refused or did not answer.
         """
-        try:
+
+        async def read() -> tuple[bytes, int]:
             result = await obstore.get_async(self.objects, path, options={"range": (0, first)})
             return bytes(await result.bytes_async()), int(result.meta["size"])
-        except _FAILURES as error:
+
+        try:
+            return await self._acall("read", path, read)
+        except StorageError as error:
             # A range of an empty object cannot be satisfied; that is not an error of the object.
             if "range" in str(error).lower() and await asyncio.to_thread(self.size, path) == 0:
                 return b"", 0
-            raise _explain(error, "read", self.uri(path)) from None
+            raise
 
     async def aget(self, path: str) -> bytes:
         """The whole object."""
-        try:
+
+        async def read() -> bytes:
             result = await obstore.get_async(self.objects, path)
             return bytes(await result.bytes_async())
-        except _FAILURES as error:
-            raise _explain(error, "read", self.uri(path)) from None
+
+        return await self._acall("read", path, read)
+
+    def _call(self, verb: str, path: str, call: Callable[[], T]) -> T:
+        """Do it; again when the answer broke off, which obstore takes for the end."""
+        failures = 0
+        while True:
+            try:
+                return call()
+            except _FAILURES as error:
+                failures += 1
+                if failures >= _TRIES or not _broken(error):
+                    raise _explain(error, verb, self.uri(path)) from None
+            _rest(failures)
+
+    async def _acall(self, verb: str, path: str, call: Callable[[], Awaitable[T]]) -> T:
+        """As ``_call``."""
+        failures = 0
+        while True:
+            try:
+                return await call()
+            except _FAILURES as error:
+                failures += 1
+                if failures >= _TRIES or not _broken(error):
+                    raise _explain(error, verb, self.uri(path)) from None
+            pause = _pause(failures)
+            note("storage", FAULT, pause)
+            await asyncio.sleep(pause)
 
     @contextmanager
     def _explained(self, verb: str, path: str) -> Iterator[None]:
@@ -261,23 +405,82 @@ class Store:
 
 
 class LineWriter:
-    """Appends lines to an object that is being written."""
+    """Appends lines to an object that is being written.
 
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
+    Args:
+        begin: Opens a writer of parts; called when there is more than one part to write. What is less is sent at once,
+            which can be done again when it fails.
+    """
+
+    def __init__(self, begin: Callable[[], Any]) -> None:
+        self._begin = begin
+        self._writer: Any = None
+        self._held = bytearray()
         self.count = 0
 
     def write(self, line: bytes) -> None:
         r"""Append one line (without ``\n``)."""
-        self._writer.write(line + b"\n")
         self.count += 1
+        if self._writer is None:
+            self._held += line
+            self._held += b"\n"
+            if len(self._held) > _PART:
+                self._writer = self._begin()
+                self._writer.write(bytes(self._held))
+                self._held.clear()
+            return
+        self._writer.write(line + b"\n")
+
+    def rest(self) -> bytes | None:
+        """Everything, when no writer of parts was needed; else None."""
+        return bytes(self._held) if self._writer is None else None
+
+    def close(self) -> None:
+        """Send the last part."""
+        self._writer.close()
+
+
+_TRIED = re.compile(r" in ([\d.]+)(\w+), after (\d+) retries, max_retries: (\d+), retry_timeout: (\d+)s")
+"""In obstore's words: how long and how often it has tried."""
+_ENDS = b'}]"\n'
+
+
+class _CutError(ValueError):
+    """Fewer bytes came than there are."""
+
+
+def _broken(error: Exception) -> bool:
+    """Whether an answer broke off or was none: obstore tries again by itself only what it sees refused, and says so."""
+    if isinstance(error, _CutError):
+        return True
+    if not isinstance(error, GenericError):
+        return False
+    tried = _TRIED.search(_words(error))
+    if tried is None:
+        return True
+    seconds = float(tried[1]) if tried[2] == "s" else 0.0
+    return int(tried[3]) < int(tried[4]) and seconds < float(tried[5]) / 2
+
+
+def _pause(failures: int) -> float:
+    return 0.2 * 2.0**failures * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
+
+
+def _rest(failures: int) -> None:
+    pause = _pause(failures)
+    note("storage", FAULT, pause)
+    time.sleep(pause)
 
 
 def _explain(error: Exception, verb: str, uri: str) -> NotFoundError | StorageError:
     if isinstance(error, ObjectNotFoundError | FileNotFoundError):
         return NotFoundError(f"{uri} does not exist.", code="object_not_found", uri=uri)
-    first = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-    return StorageError(f"Storage could not {verb} {uri}: {first}", uri=uri, retryable=True)
+    return StorageError(f"Storage could not {verb} {uri}: {_words(error)[:400]}", uri=uri, retryable=True)
+
+
+def _words(error: Exception) -> str:
+    """The first line: what follows it are the insides of obstore."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def open_bucket(bucket: str, *, endpoint: str | None, token: TokenSource, prefix: str | None = None) -> GCSStore:
@@ -295,7 +498,7 @@ def open_bucket(bucket: str, *, endpoint: str | None, token: TokenSource, prefix
         return {"token": value, "expires_at": expires.astimezone(UTC) if expires else None}
 
     config: Any = {"base_url": endpoint} if endpoint else {}
-    options: Any = {"allow_http": bool(endpoint and endpoint.startswith("http://")), "timeout": "60s"}
+    options: Any = {"allow_http": bool(endpoint and endpoint.startswith("http://")), "timeout": f"{TIMEOUT_S:g}s"}
     return GCSStore(bucket, prefix=prefix, config=config, client_options=options, credential_provider=credential)
 
 

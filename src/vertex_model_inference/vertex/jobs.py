@@ -15,10 +15,12 @@ from vertex_model_inference.errors import NotFoundError, VertexError, VmiError
 from vertex_model_inference.fencing import may_go_on
 from vertex_model_inference.models import ModelOption
 
-__all__ = ["BatchJob", "BatchJobs"]
+__all__ = ["BatchJob", "BatchJobs", "display_name_of"]
 
 T = TypeVar("T")
 
+TIMEOUT_S = 60.0
+"""Of one request: the generated client itself would wait for ever."""
 _ENDED = frozenset(("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"))
 _FILTER_SAFE = str.maketrans("", "", '"\\')
 
@@ -32,6 +34,7 @@ class BatchJob(msgspec.Struct, frozen=True, kw_only=True):
         succeeded: Instances with a prediction so far; likewise ``failed`` and ``incomplete``; -1: Vertex does not say.
         output: ``gs://`` folder that the output is in, once it is known.
         error: Vertex's own message when the job failed.
+        seconds: That its machine worked, start and end included, once it has ended; -1: Vertex does not say.
     """
 
     name: str
@@ -41,6 +44,7 @@ class BatchJob(msgspec.Struct, frozen=True, kw_only=True):
     incomplete: int = -1
     output: str = ""
     error: str = ""
+    seconds: float = -1.0
 
     @property
     def ended(self) -> bool:
@@ -51,6 +55,11 @@ class BatchJob(msgspec.Struct, frozen=True, kw_only=True):
     def has_output(self) -> bool:
         """Whether there can be predictions to read: also a job that was stopped keeps the files it wrote."""
         return self.ended and bool(self.output)
+
+
+def display_name_of(run_id: str, group: int) -> str:
+    """The display name of the job of a run's group, by which it is found again."""
+    return f"vmi-{run_id}-{group:05d}"
 
 
 class BatchJobs:
@@ -100,7 +109,7 @@ class BatchJobs:
         import stamina
 
         def torn(error: Exception) -> bool:
-            return isinstance(error, VertexError) and error.error_code == "vertex_unreachable"
+            return isinstance(error, VertexError) and error.context.get("torn") is True
 
         # A create whose answer was lost may have happened: look for the job before asking again.
         for attempt in stamina.retry_context(on=torn, attempts=4, timeout=120, wait_initial=0.5, wait_max=10):
@@ -152,7 +161,10 @@ class BatchJobs:
             if option.batch_size:
                 job.manual_batch_tuning_parameters = v1.ManualBatchTuningParameters(batch_size=option.batch_size)
         # The client must not retry by itself: a create that timed out may have happened. find() tells, on the next try.
-        return _job(self._jobs().create_batch_prediction_job(parent=self.parent, batch_prediction_job=job, retry=None))
+        created = self._jobs().create_batch_prediction_job(
+            parent=self.parent, batch_prediction_job=job, retry=None, timeout=TIMEOUT_S
+        )
+        return _job(created)
 
     def _only_one(self, display_name: str, made: BatchJob) -> BatchJob:
         """The job to go on with, after one was made: of two that were made at the same moment the older one.
@@ -175,7 +187,11 @@ class BatchJobs:
         wanted = f'display_name="{display_name.translate(_FILTER_SAFE)}"'
         found = self._call(
             "list batch prediction jobs",
-            lambda: list(self._jobs().list_batch_prediction_jobs(request={"parent": self.parent, "filter": wanted})),
+            lambda: list(
+                self._jobs().list_batch_prediction_jobs(
+                    request={"parent": self.parent, "filter": wanted}, timeout=TIMEOUT_S
+                )
+            ),
         )
         ours = sorted(
             (job for job in found if job.display_name == display_name), key=lambda job: (job.create_time, job.name)
@@ -192,17 +208,24 @@ class BatchJobs:
             VertexError: Vertex did not answer.
         """
         return self._call(
-            "look at a batch prediction job", lambda: _job(self._jobs().get_batch_prediction_job(name=name))
+            "look at a batch prediction job",
+            lambda: _job(self._jobs().get_batch_prediction_job(name=name, timeout=TIMEOUT_S)),
         )
 
     def cancel(self, name: str) -> None:
         """Ask Vertex to stop the job; files that are written stay."""
-        self._call("cancel a batch prediction job", lambda: self._jobs().cancel_batch_prediction_job(name=name))
+        self._call(
+            "cancel a batch prediction job",
+            lambda: self._jobs().cancel_batch_prediction_job(name=name, timeout=TIMEOUT_S),
+        )
 
     def _call(self, what: str, call: Callable[[], T]) -> T:
         import stamina
         from google.api_core import exceptions as google
         from google.auth.exceptions import GoogleAuthError
+        from google.protobuf.json_format import ParseError
+
+        creates = what.startswith("create")
 
         def again(error: Exception) -> bool:
             return isinstance(error, VmiError) and error.retryable
@@ -214,15 +237,15 @@ class BatchJobs:
                 except google.NotFound as error:
                     raise NotFoundError(f"Vertex does not know it: {error.message}", what=what) from None
                 except google.GoogleAPICallError as error:
-                    retryable = error.code in (429, 500, 502, 503, 504) and not (
-                        what.startswith("create") and error.code not in (429, 503)
-                    )
+                    # Of a create, only these two say that it has not happened.
+                    unclear = creates and error.code in (500, 502, 504)
                     raise VertexError(
-                        f"Vertex would not {what}: {error.message}",
+                        f"Vertex would not {what}: {_words(error.message)} (HTTP {error.code})",
                         code="quota" if error.code == 429 else "vertex",
                         hint=_hint(error.code),
-                        retryable=retryable,
+                        retryable=error.code in (429, 500, 502, 503, 504) and not unclear,
                         status=error.code,
+                        torn=unclear,
                     ) from None
                 except GoogleAuthError as error:
                     raise VertexError(
@@ -234,9 +257,24 @@ class BatchJobs:
                     raise VertexError(
                         f"Vertex cannot be reached to {what} ({type(error).__name__}).",
                         code="vertex_unreachable",
-                        retryable=not what.startswith("create"),
+                        retryable=not creates,
+                        torn=creates,
+                    ) from None
+                except (ParseError, ValueError) as error:
+                    raise VertexError(
+                        f"What came back when Vertex was asked to {what} is not its JSON ({type(error).__name__}).",
+                        code="vertex_form",
+                        hint="Is there a proxy in between that answers with pages of its own?",
+                        retryable=not creates,
+                        torn=creates,
                     ) from None
         raise AssertionError("the retry loop returns or raises")  # pragma: no cover
+
+
+def _words(message: object) -> str:
+    """What Vertex said, or the beginning of a page that somebody else put in its place."""
+    text = " ".join(str(message).split())
+    return text if len(text) <= 300 else f"{text[:300]}..."
 
 
 def _hint(code: int | None) -> str | None:
@@ -257,4 +295,5 @@ def _job(job: Any) -> BatchJob:
         incomplete=int(stats.incomplete_count) if stats else -1,
         output=job.output_info.gcs_output_directory,
         error=job.error.message,
+        seconds=(job.end_time - job.start_time).total_seconds() if job.start_time and job.end_time else -1.0,
     )

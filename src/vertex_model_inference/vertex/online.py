@@ -24,6 +24,8 @@ MAX_REQUEST_BYTES = 1_400_000
 MAX_REPLY_BYTES = 64 << 20
 """A larger answer is refused, and its instances are asked for in smaller requests."""
 MAX_MESSAGE_BYTES = 64 << 10
+TIMEOUT_S = 120.0
+"""Of one request, from its first byte to the last of its answer."""
 
 
 class _Body(msgspec.Struct):
@@ -41,12 +43,14 @@ class Reply(NamedTuple):
         status: HTTP status; 0 when there was no answer.
         message: What the service said, shortened, when the request failed.
         retry_after: Seconds that the service asks to wait, when it does.
+        foreign: The answer is not the service's own form at all: a proxy's page, most likely.
     """
 
     predictions: list[bytes] | None
     status: int = 200
     message: str = ""
     retry_after: float | None = None
+    foreign: bool = False
 
     @property
     def pushed_back(self) -> bool:
@@ -56,12 +60,12 @@ class Reply(NamedTuple):
     @property
     def transient(self) -> bool:
         """The same request can succeed later."""
-        return self.status == 0 or self.status in (408, 429) or self.status >= 500
+        return self.foreign or self.status == 0 or self.status in (408, 429) or self.status >= 500
 
     @property
     def broken(self) -> bool:
         """The service is there but could not answer this request; one of its instances may be the cause."""
-        return self.status >= 500 and self.status != 503
+        return self.foreign or (self.status >= 500 and self.status != 503)
 
 
 class Predictions:
@@ -76,16 +80,21 @@ class Predictions:
         self._endpoint = endpoint.rstrip("/")
         self._token = token
 
-    def session(self, option: ModelOption, *, timeout_s: float = 120) -> Session:
+    def session(self, option: ModelOption, *, timeout_s: float | None = None) -> Session:
         """A client for one option; use it as an async context manager.
+
+        Args:
+            option: The model.
+            timeout_s: Of one request; None: ``TIMEOUT_S``.
 
         Raises:
             VertexError: The option is not an online one.
         """
+        seconds = TIMEOUT_S if timeout_s is None else timeout_s
         if option.predictor is Predictor.ONLINE and option.endpoint:
-            return Session(f"{self._endpoint}/v1/{option.endpoint}:predict", self._token, option, timeout_s)
+            return Session(f"{self._endpoint}/v1/{option.endpoint}:predict", self._token, option, seconds)
         if option.predictor is Predictor.CONTAINER and option.container:
-            return Session(option.container, None, option, timeout_s)
+            return Session(option.container, None, option, seconds)
         raise VertexError(f"Option {option.name!r} has no endpoint and no container to send requests to.")
 
 
@@ -140,7 +149,7 @@ class Session:
         try:
             predictions = _BODY.decode(raw).predictions
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            return Reply(None, 422, f"the answer is not {{'predictions': [...]}}: {error}")
+            return Reply(None, 200, f"the answer is not {{'predictions': [...]}}: {error}", foreign=True)
         if len(predictions) != len(instances):
             text = f"{len(predictions)} predictions came back for {len(instances)} instances"
             return Reply(None, 422, text)

@@ -288,6 +288,9 @@ def _configured(option: ModelOption, section: ModelSection) -> ModelOption:
         metrics=section.metrics,
         exif=section.exif,
         delivery=section.delivery(),
+        rerun=section.rerun,
+        price=section.price(),
+        budget=section.budget(),
         rules=MatchRules(
             threshold=section.threshold,
             classes=section.classes,

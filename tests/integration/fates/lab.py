@@ -26,6 +26,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from vertex_model_inference.errors import UnknownOptionError
+from vertex_model_inference.models import ModelOption
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.runs.flow import Finished
 from vertex_model_inference.runs.reading import outcomes_of
@@ -33,7 +34,7 @@ from vertex_model_inference.runs.service import RunService
 from vertex_model_inference.runs.surroundings import open_artifacts
 from vertex_model_inference.sandbox.child import run_in_thread
 from vertex_model_inference.sandbox.config import LOCATION, PROJECT, SandboxConfig
-from vertex_model_inference.settings import load
+from vertex_model_inference.settings import Settings, load
 from vertex_model_inference.webhook.wiring import catalog_of
 
 with warnings.catch_warnings():
@@ -306,6 +307,22 @@ class Lab:
             toml: Content of ``vmi.toml``.
             **more: Variables beside the sandbox's own.
         """
+
+        def start(service: RunService, _: Settings, chosen: ModelOption) -> str:
+            return service.start_run(scene.run.uid, chosen).run_id
+
+        return self.perform_as(start, scene, option, folder, toml, **more)
+
+    def perform_as(
+        self,
+        start: Callable[[RunService, Settings, ModelOption], str],
+        scene: Scene,
+        option: str,
+        folder: Path,
+        toml: str = "",
+        **more: str,
+    ) -> Done:
+        """As ``perform``, with a run that ``start`` begins; it gives its id."""
         (folder / "vmi.toml").write_text(toml)
         settings = load({**self.config.environment(), "VMI_DATA_DIR": str(folder / "vmi"), **more}, folder)
         options = catalog_of(settings).refresh()
@@ -315,7 +332,7 @@ class Lab:
         service = RunService(settings, role="run")
         service.start()
         try:
-            run_id = service.start_run(scene.run.uid, chosen).run_id
+            run_id = start(service, settings, chosen)
             finished = service.wait(run_id)
         finally:
             service.stop()

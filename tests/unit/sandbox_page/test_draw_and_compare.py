@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vertex_model_inference.sandbox.labelbox.page.annotated import Annotated, Json
 from vertex_model_inference.sandbox.labelbox.page.compare import Verdict, overlap, verdict
-from vertex_model_inference.sandbox.labelbox.page.draw import MOST_CHIPS, MOST_SHAPES, Annotated, Json, draw, highlight
-from vertex_model_inference.sandbox.labelbox.page.rows import asset_url
+from vertex_model_inference.sandbox.labelbox.page.draw import MOST_CHIPS, MOST_SHAPES, draw
+from vertex_model_inference.sandbox.labelbox.page.highlight import highlight
+from vertex_model_inference.sandbox.labelbox.page.media import asset_url
 
 
 def _box(left: float, top: float, width: float, height: float, name: str = "cat", **more: Any) -> Json:

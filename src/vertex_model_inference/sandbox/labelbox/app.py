@@ -202,4 +202,8 @@ def create_app(config: SandboxConfig) -> FaultMiddleware:
         lifespan=lifespan,
     )
     app.state.server = server
-    return FaultMiddleware(app, lambda scope, body: name_of(body) if scope["path"] in ("/graphql", "/_gql") else None)
+    return FaultMiddleware(
+        app,
+        lambda scope, body: name_of(body) if scope["path"] in ("/graphql", "/_gql") else None,
+        lambda path: server.store.owner_of(path.split("/")[2]) if path.startswith("/files/") else None,
+    )

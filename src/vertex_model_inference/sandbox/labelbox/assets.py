@@ -6,8 +6,10 @@ Pictures are measured as they are stored, whatever their EXIF orientation says: 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mimetypes
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,7 +20,7 @@ from vertex_model_inference.sandbox.labelbox import layouts
 from vertex_model_inference.sandbox.labelbox.fetch import Fetcher, FetchError
 from vertex_model_inference.sandbox.labelbox.store import Row
 
-__all__ = ["Looked", "look"]
+__all__ = ["Looked", "look", "opened_film"]
 
 _HEADER = 65_536  # bytes that hold the size of nearly every picture
 _TEXT_MOST = 16 * 1024 * 1024
@@ -127,22 +129,42 @@ def _picture(url: str, fetcher: Fetcher) -> dict[str, Any] | None:
     return None
 
 
-def _film(content: bytes) -> dict[str, Any] | None:
-    """What Labelbox says of a video: size, frames a second, number of frames; None when it is none."""
-    import av
-
+def _film_form(content: bytes) -> tuple[str, str] | None:
+    """FFmpeg's name of the file's format and its MIME type; None: not one that Labelbox takes."""
     kinds = {b"ftyp": ("mov", "video/mp4"), b"AVI ": ("avi", "video/avi"), b"WEBM": ("matroska", "video/webm")}
     head = b"WEBM" if content[:4] == b"\x1aE\xdf\xa3" else content[8:12] if content[:4] == b"RIFF" else content[4:8]
     if head not in kinds:
         return None
     form, mime = kinds[head]
-    if content[8:12] == b"qt  ":
-        mime = "video/quicktime"
-    container: Any
+    return form, "video/quicktime" if content[8:12] == b"qt  " else mime
+
+
+@contextlib.contextmanager
+def opened_film(content: bytes) -> Iterator[Any]:
+    """PyAV's container of a video for the time of a ``with`` block; None when it is no video that Labelbox takes.
+
+    Raises:
+        av.error.FFmpegError: It is damaged.
+    """
+    import av
+
+    form = _film_form(content)
+    if form is None:
+        yield None
+        return
+    # The format is given, since FFmpeg takes some texts for playlists and opens what they name.
+    with av.open(io.BytesIO(content), format=form[0], options={"protocol_whitelist": ""}) as container:
+        yield container
+
+
+def _film(content: bytes) -> dict[str, Any] | None:
+    """What Labelbox says of a video: size, frames a second, number of frames; None when it is none."""
+    import av
+
+    form = _film_form(content)
     try:
-        # The format is given, since FFmpeg takes some texts for playlists and opens what they name.
-        with av.open(io.BytesIO(content), format=form, options={"protocol_whitelist": ""}) as container:
-            if not container.streams.video:
+        with opened_film(content) as container:
+            if container is None or form is None or not container.streams.video:
                 return None
             stream = container.streams.video[0]
             width, height, rate = stream.width, stream.height, stream.average_rate
@@ -153,7 +175,7 @@ def _film(content: bytes) -> dict[str, Any] | None:
     return {
         "height": height,
         "width": width,
-        "mime_type": mime,
+        "mime_type": form[1],
         "frame_rate": int(per_second) if per_second is not None and per_second == int(per_second) else per_second,
         "frame_count": count,
     }

@@ -14,13 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from vertex_model_inference.sandbox.labelbox import wire
-from vertex_model_inference.sandbox.labelbox.ids import wire_time
+from vertex_model_inference.sandbox.labelbox.ids import now, wire_time
 
 if TYPE_CHECKING:
     from vertex_model_inference.sandbox.labelbox.app import Server
     from vertex_model_inference.sandbox.labelbox.store import Row, Store
 
-__all__ = ["model_run", "press_train", "routes", "sign", "train_options"]
+__all__ = ["last_press", "model_run", "press_train", "routes", "sign", "train_options"]
 
 _TIMEOUT_S = 30.0
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
@@ -136,17 +136,14 @@ def _project(store: Store, project_id: str) -> Row:
     return row
 
 
-def _pre_labels(store: Store, project_id: str, query: Mapping[str, str]) -> dict[str, Any]:
+def _held(store: Store, owner_id: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A page of the annotations that a model run (as predictions) or a project (as pre-labels) holds."""
     skip, first = (query.get(name, usual) for name, usual in (("skip", "0"), ("first", "100")))
     if not (skip.isdigit() and first.isdigit()):
         raise ControlError(400, "skip and first must be whole numbers.")
-    rows = store.projects.pre_labels(_project(store, project_id)["id"], int(skip), min(int(first), 10_000))
+    rows = store.projects.pre_labels(owner_id, int(skip), min(int(first), 10_000))
     names = ("data_row_id", "global_key", "uuid")
-    return {
-        "pre_labels": [
-            {**{name: row[name] for name in names}, "annotation": orjson.loads(row["annotation"])} for row in rows
-        ]
-    }
+    return [{**{name: row[name] for name in names}, "annotation": orjson.loads(row["annotation"])} for row in rows]
 
 
 def _snake(name: str) -> str:
@@ -214,6 +211,18 @@ async def press_train(store: Store, row: Row, model_type: str) -> Any:
     """
     body = {"modelId": row["model_id"], "modelRunId": row["id"], "modelType": model_type}
     return await _call(store, "POST", "/model_run", orjson.dumps(body))
+
+
+def _note_press(store: Store, run_id: str, model_type: str, answer: Any, problem: str | None) -> None:
+    value = {"at": now(), "model_type": model_type, "answer": answer, "problem": problem}
+    store.set_setting(f"pressed {run_id}", value)
+
+
+def last_press(store: Store, run_id: str) -> dict[str, Any] | None:
+    """The last time that Train Model was pressed: ``at`` (seconds since 1970), ``model_type``, and what the training
+    service answered: ``answer`` (its JSON), ``problem`` (one sentence, None when it took the run)."""
+    found: dict[str, Any] | None = store.setting(f"pressed {run_id}", None)
+    return found
 
 
 Handler = Callable[[Request], Awaitable[Any]]
@@ -287,7 +296,18 @@ def routes(server: Server) -> list[Route]:
         return await server.in_thread(lambda: project(store, _project(store, request.path_params["project_id"])))
 
     async def pre_labels(request: Request) -> Any:
-        return await server.in_thread(_pre_labels, store, request.path_params["project_id"], dict(request.query_params))
+        def read() -> Any:
+            project_id = _project(store, request.path_params["project_id"])["id"]
+            return {"pre_labels": _held(store, project_id, request.query_params)}
+
+        return await server.in_thread(read)
+
+    async def predictions(request: Request) -> Any:
+        def read() -> Any:
+            run_id = _run(store, request.path_params["run_id"])["id"]
+            return {"predictions": _held(store, run_id, request.query_params)}
+
+        return await server.in_thread(read)
 
     async def train(request: Request) -> Any:
         row = await server.in_thread(_run, store, request.path_params["run_id"])
@@ -295,7 +315,13 @@ def routes(server: Server) -> list[Route]:
         model_type = given.get("modelType") if isinstance(given, dict) else None
         if not isinstance(model_type, str) or not model_type:
             raise ControlError(400, 'Give {"modelType": ...}, one of GET /_sandbox/train_options.')
-        return {"answer": await press_train(store, row, model_type)}
+        try:
+            answer = await press_train(store, row, model_type)
+        except ControlError as error:
+            await server.in_thread(_note_press, store, row["id"], model_type, error.body.get("answer"), str(error))
+            raise
+        await server.in_thread(_note_press, store, row["id"], model_type, answer, None)
+        return {"answer": answer}
 
     async def options(_: Request) -> Any:
         return await train_options(store)
@@ -307,6 +333,7 @@ def routes(server: Server) -> list[Route]:
         _route("webhook", ["GET", "PUT"], hook),
         _route("model_runs", ["GET"], runs),
         _route("model_runs/{run_id}", ["GET"], run),
+        _route("model_runs/{run_id}/predictions", ["GET"], predictions),
         _route("projects", ["GET"], projects),
         _route("projects/{project_id}", ["GET"], one_project),
         _route("projects/{project_id}/pre_labels", ["GET"], pre_labels),

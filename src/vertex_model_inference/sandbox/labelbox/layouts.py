@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Layout", "of_conversation", "of_document", "read"]
+__all__ = ["PDFIUM", "Layout", "of_conversation", "of_document", "read"]
 
 
 class Layout(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,7 +41,7 @@ class _Page(msgspec.Struct):
 
 _LAYOUT = msgspec.json.Decoder(Layout)
 _LAYER = msgspec.json.Decoder(list[_Page])
-_PDFIUM = threading.Lock()  # PDFium is not safe in several threads
+PDFIUM = threading.Lock()  # PDFium is not safe in several threads
 
 
 def read(text: str | None) -> Layout | None:
@@ -53,7 +53,7 @@ def of_document(pdf: bytes, text_layer: bytes | None) -> Layout | None:
     """The pages of a PDF and the tokens of its text layer; None: it is no PDF that can be opened."""
     import pypdfium2
 
-    with _PDFIUM:
+    with PDFIUM:
         try:
             document = pypdfium2.PdfDocument(pdf)
         except pypdfium2.PdfiumError:

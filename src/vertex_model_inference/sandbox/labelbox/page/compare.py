@@ -2,21 +2,22 @@
 
 Right means: each labelled question has the same answers and each labelled object has its prediction (same name; boxes
 around the shapes with an intersection over union of at least one half; the same characters for text entities; at most
-ten pixels away for points), and nothing is predicted beyond that. Answers nested in objects are not compared.
+ten pixels away for points), and nothing is predicted beyond that. Answers nested in objects, relationships and what
+changes from frame to frame of a video are not compared.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from vertex_model_inference.sandbox.labelbox.page.draw import Annotated, Json, answers_of, bounds
+from vertex_model_inference.sandbox.labelbox.page.annotated import Annotated, Json
+from vertex_model_inference.sandbox.labelbox.page.chips import answers_of
+from vertex_model_inference.sandbox.labelbox.page.shapes import Box, bounds
 
 __all__ = ["Verdict", "verdict"]
 
 _LEAST_OVERLAP = 0.5
 _POINT_PIXELS = 10.0
-
-Box = tuple[float, float, float, float]
 
 
 class Verdict(StrEnum):
@@ -26,11 +27,14 @@ class Verdict(StrEnum):
     WRONG = "wrong"
     NONE = "none"
     UNLABELLED = "unlabelled"
+    UNCOMPARED = "uncompared"
 
 
-def _answers(classifications: list[Json]) -> dict[str, frozenset[str]]:
+def _answers(classifications: list[Json]) -> dict[tuple[str, str], frozenset[str]]:
+    """What is answered to each question, of the data row and of each message."""
     return {
-        str(item.get("name")): frozenset(text.strip() for text, _, _ in answers_of(item)) for item in classifications
+        (str(item.get("message_id")), str(item.get("name"))): frozenset(text.strip() for text, _, _ in answers_of(item))
+        for item in classifications
     }
 
 
@@ -64,17 +68,21 @@ def _fits(label: Json, prediction: Json) -> bool:
         if "point" in label and "point" in prediction:
             return (one[0] - other[0]) ** 2 + (one[1] - other[1]) ** 2 <= _POINT_PIXELS**2
         return overlap(one, other) >= _LEAST_OVERLAP
-    place = label.get("location")
-    if place is not None:
-        return bool(place == prediction.get("location"))
+    for key in ("location", "conversational_location"):
+        if label.get(key) is not None:
+            return bool(label[key] == prediction.get(key))
     return (one is None) == (other is None)
 
 
 def verdict(labels: Annotated | None, predictions: Annotated) -> Verdict:
     """Compare the predictions of a row with its labels (None: it has none)."""
-    if not (predictions.objects or predictions.classifications or predictions.others):
+    if predictions.nothing:
         return Verdict.NONE
-    if labels is None or not (labels.objects or labels.classifications):
+    if labels is None or labels.nothing:
+        return Verdict.UNLABELLED
+    if labels.frames or predictions.frames:
+        return Verdict.UNCOMPARED
+    if not (labels.objects or labels.classifications):
         return Verdict.UNLABELLED
     if _answers(labels.classifications) != _answers(predictions.classifications):
         return Verdict.WRONG

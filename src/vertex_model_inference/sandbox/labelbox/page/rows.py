@@ -1,29 +1,35 @@
-"""A page of a run's data rows, with labels, predictions and what to show of them. Bounded work for each page."""
+"""The data rows of a model run or a project, ready to be shown: a page at a time, bounded work for each page."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import msgspec
 import orjson
 
 from vertex_model_inference.sandbox.labelbox.fetch import FetchError
+from vertex_model_inference.sandbox.labelbox.page.annotated import Annotated, Owner, annotations_of
 from vertex_model_inference.sandbox.labelbox.page.compare import Verdict, verdict
-from vertex_model_inference.sandbox.labelbox.page.draw import Annotated, Drawing, draw
+from vertex_model_inference.sandbox.labelbox.page.draw import Drawing, draw
+from vertex_model_inference.sandbox.labelbox.page.film import Film, film_of, shapes_at
+from vertex_model_inference.sandbox.labelbox.page.media import TEXT_BYTES, WIDTHS, Media, asset_url, document_url
+from vertex_model_inference.sandbox.labelbox.page.shapes import Shape
 
 if TYPE_CHECKING:
-    from vertex_model_inference.sandbox.labelbox.app import Server
-    from vertex_model_inference.sandbox.labelbox.store import Row
+    from vertex_model_inference.sandbox.labelbox.page.shapes import Document
+    from vertex_model_inference.sandbox.labelbox.page.talk import Said
+    from vertex_model_inference.sandbox.labelbox.store import Row, Store
 
-__all__ = ["PAGE", "Filters", "RowPage", "RowView", "one_row", "row_page"]
+__all__ = ["PAGE", "Filters", "RowPage", "RowView", "Scene", "data_row", "one_row", "row_page"]
 
 PAGE = 60
 #: Right and wrong are found by looking; one request looks at no more rows than this and says where to go on.
 _MOST_LOOKED_AT = 10_000
 _BATCH = 500
-_TEXT_BYTES = 24_000
 _CARD_CHARACTERS = 600
+_CARD_MESSAGES = 6
+_MOST_PAGES = 40
 
 SPLITS = ("TRAINING", "VALIDATION", "TEST", "UNASSIGNED")
 SHOWS = ("right", "wrong", "none")
@@ -37,16 +43,37 @@ class Filters(msgspec.Struct, frozen=True):
     after: int = 0
 
 
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture with what is drawn on it: the row's own, a page of it, a frame of it.
+
+    Attributes:
+        url: Of the picture.
+        width: Of the coordinates that shapes are in; likewise ``height``. None: the picture's own pixels.
+        title: ``page 2``, ``frame 17``; "" when it is all there is.
+        small: The picture has so few pixels that they should stay sharp.
+    """
+
+    url: str
+    shapes: list[Shape]
+    width: float | None = None
+    height: float | None = None
+    title: str = ""
+    small: bool = False
+
+
 class RowView(msgspec.Struct, frozen=True):
     """One data row for the templates.
 
     Attributes:
-        seq: Its place in the run; the cursor of the following page.
-        picture: URL of the picture, or None.
-        small: The picture has so few pixels that they should stay sharp.
+        seq: Its place; the cursor of the following page.
+        scenes: What to draw on; on a card one, the page or frame that tells most.
         text: The text (or its beginning), or None.
-        cut: The text goes on behind what is shown.
-        problem: Why there is neither picture nor text, in plain words.
+        cut: The text, the messages or the pages go on behind what is shown.
+        film: Of a video, what changes from frame to frame.
+        sound: URL of a sound.
+        problem: Why nothing of the asset is shown, in plain words.
+        link: Where the asset itself is.
+        stamp: Changes when anything here changes.
     """
 
     seq: int
@@ -56,14 +83,14 @@ class RowView(msgspec.Struct, frozen=True):
     media_type: str
     verdict: Verdict
     drawing: Drawing
-    picture: str | None = None
-    width: int | None = None
-    height: int | None = None
-    small: bool = False
+    scenes: list[Scene] = []
     text: str | None = None
     cut: bool = False
+    film: Film | None = None
+    sound: str | None = None
     problem: str = ""
     link: str | None = None
+    stamp: str = ""
 
 
 class RowPage(msgspec.Struct, frozen=True):
@@ -77,132 +104,168 @@ class RowPage(msgspec.Struct, frozen=True):
     looked_at: int | None = None
 
 
-_SELECT = """
-SELECT r.seq AS run_seq, r.split, d.id, d.global_key, d.external_id, d.row_data, d.is_object, d.media_type,
-  d.media_attributes, d.text_length
-FROM run_rows r JOIN data_rows d ON d.id = r.data_row_id
-WHERE r.run_id = ?1 AND r.seq > ?2 AND (?3 = '' OR r.split = ?3)
+_COLUMNS = """
+ d.id, d.global_key, d.external_id, d.row_data, d.is_object, d.media_type, d.media_attributes, d.text_length, l.layout
 """
-_WITHOUT = " AND NOT EXISTS (SELECT 1 FROM annotations a WHERE a.owner_id = ?1 AND a.data_row_id = r.data_row_id)"
-_WITH = " AND EXISTS (SELECT 1 FROM annotations a WHERE a.owner_id = ?1 AND a.data_row_id = r.data_row_id)"
-_ORDER = " ORDER BY r.seq LIMIT ?4"
+_OF_RUN = f"""
+SELECT r.seq AS cursor, r.split, {_COLUMNS}
+FROM run_rows r JOIN data_rows d ON d.id = r.data_row_id LEFT JOIN layouts l ON l.data_row_id = d.id
+WHERE r.run_id = ?1 AND r.seq > ?2 AND (?3 = '' OR r.split = ?3)
+"""  # noqa: S608  # the columns are the constant above
+_OF_PROJECT = f"""
+SELECT d.seq AS cursor, '' AS split, {_COLUMNS}
+FROM data_rows d LEFT JOIN layouts l ON l.data_row_id = d.id
+WHERE d.seq > ?2 AND ?3 = '' AND EXISTS
+  (SELECT 1 FROM batch_rows b WHERE b.project_id = ?1 AND b.data_row_id = d.id)
+"""  # noqa: S608
+_WITHOUT = " AND NOT EXISTS (SELECT 1 FROM annotations a WHERE a.owner_id = ?1 AND a.data_row_id = d.id)"
+_WITH = " AND EXISTS (SELECT 1 FROM annotations a WHERE a.owner_id = ?1 AND a.data_row_id = d.id)"
+_ORDER = " ORDER BY cursor LIMIT ?4"
 
 
-def row_page(server: Server, run_id: str, filters: Filters) -> RowPage:
+def row_page(media: Media, store: Store, owner: Owner, filters: Filters) -> RowPage:
     """The page of rows behind ``filters.after``."""
-    database = server.store.database
+    select = _OF_PROJECT if owner.project else _OF_RUN
     if filters.show not in ("right", "wrong"):
-        sql = _SELECT + (_WITHOUT if filters.show == "none" else "") + _ORDER
-        rows = database.all(sql, run_id, filters.after, filters.split, PAGE + 1)
-        views = _views(server, run_id, rows[:PAGE])
+        sql = select + (_WITHOUT if filters.show == "none" else "") + _ORDER
+        rows = store.database.all(sql, owner.id, filters.after, filters.split, PAGE + 1)
+        views = _views(media, store, owner, rows[:PAGE])
         return RowPage(views, views[-1].seq if len(rows) > PAGE else None)
     wanted = Verdict(filters.show)
-    found: list[tuple[Row, Verdict]] = []
+    found: list[Row] = []
     after, looked_at = filters.after, 0
     while looked_at < _MOST_LOOKED_AT:
-        rows = database.all(_SELECT + _WITH + _ORDER, run_id, after, filters.split, _BATCH)
-        sides = _annotations(server, run_id, [row["id"] for row in rows])
+        rows = store.database.all(select + _WITH + _ORDER, owner.id, after, filters.split, _BATCH)
+        sides = annotations_of(store, owner, [row["id"] for row in rows])
         for row in rows:
-            labels, predictions = sides[row["id"]]
-            if verdict(labels, predictions) is not wanted:
+            if verdict(*sides[row["id"]]) is not wanted:
                 continue
             if len(found) == PAGE:
-                return RowPage(_views(server, run_id, [row for row, _ in found]), found[-1][0]["run_seq"])
-            found.append((row, wanted))
+                return RowPage(_views(media, store, owner, found), found[-1]["cursor"])
+            found.append(row)
         looked_at += len(rows)
         if len(rows) < _BATCH:
-            return RowPage(_views(server, run_id, [row for row, _ in found]), None)
-        after = rows[-1]["run_seq"]
-    return RowPage(_views(server, run_id, [row for row, _ in found]), after, looked_at)
+            return RowPage(_views(media, store, owner, found), None)
+        after = rows[-1]["cursor"]
+    return RowPage(_views(media, store, owner, found), after, looked_at)
 
 
-def one_row(server: Server, run_id: str, data_row_id: str) -> RowView | None:
-    """One row with its whole text, or None."""
-    rows = server.store.database.all(_SELECT + " AND d.id = ?4", run_id, 0, "", data_row_id)
-    return next(iter(_views(server, run_id, rows, whole=True)), None)
+def data_row(store: Store, owner: Owner, data_row_id: str) -> Row | None:
+    """A data row of the model run or project, or None."""
+    select = _OF_PROJECT if owner.project else _OF_RUN
+    return next(iter(store.database.all(select + " AND d.id = ?4", owner.id, 0, "", data_row_id)), None)
 
 
-def _annotations(server: Server, run_id: str, ids: list[str]) -> dict[str, tuple[Annotated | None, Annotated]]:
-    runs = server.store.runs
-    predictions = {row_id: Annotated("prediction", [], []) for row_id in ids}
-    others = dict.fromkeys(ids, 0)
-    for row in runs.predictions_of(run_id, ids):
-        side = predictions[row["data_row_id"]]
-        if row["place"] == "objects":
-            side.objects.append(orjson.loads(row["annotation"]))
-        elif row["place"] == "classifications":
-            side.classifications.append(orjson.loads(row["annotation"]))
-        else:
-            others[row["data_row_id"]] += 1
-    labels: dict[str, Annotated] = {}
-    for row in runs.labels_of(run_id, ids):
-        form: dict[str, Any] = orjson.loads(row["annotations"])
-        more = sum(len(form.get(name) or ()) for name in ("relationships", "frames", "metrics"))
-        labels[row["data_row_id"]] = Annotated(
-            "label", form.get("objects") or [], form.get("classifications") or [], more
+def one_row(media: Media, store: Store, owner: Owner, data_row_id: str) -> RowView | None:
+    """One row with its whole text and all its pages, or None."""
+    row = data_row(store, owner, data_row_id)
+    return None if row is None else _views(media, store, owner, [row], whole=True)[0]
+
+
+def _views(media: Media, store: Store, owner: Owner, rows: list[Row], *, whole: bool = False) -> list[RowView]:
+    sides = annotations_of(store, owner, [row["id"] for row in rows])
+    base = f"/{'projects' if owner.project else 'runs'}/{owner.id}/rows"
+    views = [_view(media, f"{base}/{row['id']}", row, *sides[row["id"]], whole=whole) for row in rows]
+    return [
+        msgspec.structs.replace(
+            view, stamp=hashlib.blake2b(msgspec.json.encode(view, order="sorted"), digest_size=8).hexdigest()
         )
-    return {
-        row_id: (labels.get(row_id), msgspec.structs.replace(predictions[row_id], others=others[row_id]))
-        for row_id in ids
-    }
+        for view in views
+    ]
 
 
-def _views(server: Server, run_id: str, rows: list[Row], *, whole: bool = False) -> list[RowView]:
-    sides = _annotations(server, run_id, [row["id"] for row in rows])
-    return [_view(server, row, *sides[row["id"]], whole=whole) for row in rows]
-
-
-def _view(server: Server, row: Row, labels: Annotated | None, predictions: Annotated, *, whole: bool) -> RowView:
-    facts: dict[str, Any] = orjson.loads(row["media_attributes"]) if row["media_attributes"] else {}
-    width, height = facts.get("width"), facts.get("height")
-    media_type: str = row["media_type"]
-    picture = text = link = None
-    cut = False
-    problem = ""
-    if media_type == "IMAGE":
-        picture = asset_url(row["row_data"], server.config.storage_url)
-        if picture is None:
-            problem = f"This address cannot be shown: {row['row_data'][:200]}"
-    elif media_type == "TEXT" and not row["is_object"]:
-        text, cut, problem = _text(server, row, whole=whole)
-    else:
-        problem = f"{media_type.replace('_', ' ').capitalize()} rows are not drawn here; their annotations are listed."
-        link = None if row["is_object"] else asset_url(row["row_data"], server.config.storage_url)
+def _view(
+    media: Media, base: str, row: Row, labels: Annotated | None, predictions: Annotated, *, whole: bool
+) -> RowView:
     sides = [side for side in (labels, predictions) if side is not None]
+    document: Document | None = None
+    said: list[Said] = []
+    more: dict[str, Any] = {"cut": False}
+    kind: str = row["media_type"]
+    try:
+        if kind == "TEXT" and not row["is_object"]:
+            more["text"], more["cut"] = media.text(row, TEXT_BYTES if whole else _CARD_CHARACTERS)
+        elif kind == "CONVERSATIONAL":
+            said = media.messages(row)
+            more["cut"] = not whole and len(said) > _CARD_MESSAGES
+        elif kind == "PDF":
+            document = media.document(row)
+    except FetchError as error:
+        more["problem"] = f"The {'text' if kind == 'TEXT' else 'conversation'} cannot be read: {error}"
+    drawing = draw(sides, more.get("text"), document=document, said=said)
+    if said and more["cut"]:
+        drawing = msgspec.structs.replace(drawing, messages=drawing.messages[:_CARD_MESSAGES])
+    if kind == "PDF" and document is not None:
+        more |= _pages(base, document, drawing, whole=whole)
+    elif kind == "VIDEO":
+        more |= _film(base, row, sides)
+    elif kind == "IMAGE":
+        more |= _picture(row, drawing, media.storage_url)
+    elif kind == "AUDIO" and not row["is_object"]:
+        more["sound"] = asset_url(row["row_data"], media.storage_url)
+    elif not said and "text" not in more and "problem" not in more:
+        name = "PDF" if kind == "PDF" else kind.replace("_", " ").capitalize()
+        why = "The document cannot be opened" if kind == "PDF" else f"{name} rows are not drawn here"
+        more["problem"] = f"{why}; the annotations are listed."
+    address = document_url(row) if kind == "PDF" else None if row["is_object"] else row["row_data"]
     return RowView(
-        seq=row["run_seq"],
+        seq=row["cursor"],
         id=row["id"],
         title=row["global_key"] or row["external_id"] or row["id"],
         split=row["split"],
-        media_type=media_type,
+        media_type=kind,
         verdict=verdict(labels, predictions),
-        drawing=draw(sides, text),
-        picture=picture,
-        width=width,
-        height=height,
-        small=bool(width and height and max(width, height) <= 96),
-        text=text,
-        cut=cut,
-        problem=problem,
-        link=link,
+        drawing=drawing,
+        link=asset_url(address, media.storage_url) if address else None,
+        **more,
     )
 
 
-def _text(server: Server, row: Row, *, whole: bool) -> tuple[str | None, bool, str]:
-    raw: str = row["row_data"]
-    if asset_url(raw, "") is not None and row["text_length"] != len(raw):
-        try:
-            raw = server.fetcher.read(raw, _TEXT_BYTES).decode("utf-8", "ignore")
-        except FetchError as error:
-            return None, False, f"The text cannot be read: {error}"
-    most = _TEXT_BYTES if whole else _CARD_CHARACTERS
-    return raw[:most], len(raw) > most or (row["text_length"] or 0) > most, ""
+def _facts(row: Row) -> dict[str, Any]:
+    facts: dict[str, Any] = orjson.loads(row["media_attributes"]) if row["media_attributes"] else {}
+    return facts
 
 
-def asset_url(row_data: str, storage_url: str) -> str | None:
-    """Where a browser finds the asset; ``gs://`` is the sandbox's Cloud Storage. None for what is no address."""
-    for scheme in ("gs://", "https://storage.googleapis.com/", "https://storage.cloud.google.com/"):
-        if row_data.startswith(scheme):
-            rest = row_data[len(scheme) :]
-            return f"{storage_url}/{quote(rest) if scheme == 'gs://' else rest}"
-    return row_data if row_data.startswith(("http://", "https://")) else None
+def _picture(row: Row, drawing: Drawing, storage_url: str) -> dict[str, Any]:
+    url = asset_url(row["row_data"], storage_url)
+    if url is None:
+        return {"problem": f"This address cannot be shown: {row['row_data'][:200]}"}
+    facts = _facts(row)
+    width, height = facts.get("width"), facts.get("height")
+    small = bool(width and height and max(width, height) <= 96)
+    return {"scenes": [Scene(url=url, shapes=drawing.shapes, width=width, height=height, small=small)]}
+
+
+def _pages(base: str, document: Document, drawing: Drawing, *, whole: bool) -> dict[str, Any]:
+    count = len(document.pages)
+    by_page: dict[int, list[Shape]] = {number: [] for number in range(1, count + 1)}
+    for shape in drawing.shapes:
+        by_page[shape.page].append(shape)
+    numbers = list(by_page)[:_MOST_PAGES] if whole else [max(by_page, key=lambda n: (len(by_page[n]), -n))]
+    scenes = [
+        Scene(
+            url=f"{base}/pages/{number}.jpg?width={WIDTHS[whole]}",
+            shapes=by_page[number],
+            width=document.pages[number - 1][0],
+            height=document.pages[number - 1][1],
+            title=f"page {number} of {count}" if count > 1 else "",
+        )
+        for number in numbers
+    ]
+    return {"scenes": scenes, "cut": whole and count > _MOST_PAGES}
+
+
+def _film(base: str, row: Row, sides: list[Annotated]) -> dict[str, Any]:
+    facts = _facts(row)
+    count = facts.get("frame_count")
+    if not count:
+        return {"problem": "The video cannot be opened, or is still being looked at."}
+    film = film_of(sides, int(count), float(facts.get("frame_rate") or 25.0))
+    scene = Scene(
+        url=f"{base}/frames/{film.front}.jpg",
+        shapes=shapes_at(film, film.front),
+        width=facts.get("width"),
+        height=facts.get("height"),
+        title=f"frame {film.front} of {count:,}",
+    )
+    return {"scenes": [scene], "film": film}

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import orjson
 
+from vertex_model_inference.sandbox.labelbox.control import last_press
+from vertex_model_inference.sandbox.labelbox.page.annotated import Owner
+
 if TYPE_CHECKING:
     from vertex_model_inference.sandbox.labelbox.app import Server
-    from vertex_model_inference.sandbox.labelbox.store import Row
+    from vertex_model_inference.sandbox.labelbox.store import Row, Store
 
-__all__ = ["Counts", "CountsCache", "ImportView", "RunView", "run_view"]
+__all__ = ["Counts", "CountsCache", "ImportView", "PressView", "RunView", "imports_of", "run_view", "when"]
 
 _MOST_FACTS = 40
 _MOST_VALUE = 300
@@ -32,7 +35,7 @@ _RUNNING = ("EXPORTING_DATA", "PREPARING_DATA", "TRAINING_MODEL")
 
 
 class Counts(msgspec.Struct, frozen=True):
-    """Of a run: rows, labels, predictions (annotations), rows with predictions, rows by split."""
+    """Of a run or project: rows, labels, predictions (annotations), rows with predictions, rows by split."""
 
     data_rows: int
     labels: int
@@ -45,28 +48,35 @@ class CountsCache:
     """Counting a run of 100,000 rows takes a moment, so the counts are kept for a multiple of that moment."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[float, str, Counts]] = {}
+        self._kept: dict[str, tuple[float, Counts]] = {}
         self._lock = threading.Lock()
 
-    def get(self, server: Server, run_id: str) -> Counts:
-        """The counts, at most a second old, or twenty times as old as they take to make."""
+    def get(self, store: Store, owner: Owner) -> Counts:
+        """The counts, at most half a second old, or twenty times as old as they take to make."""
         now = time.monotonic()
         with self._lock:
-            kept = self._kept.get(run_id)
+            kept = self._kept.get(owner.id)
             if kept is not None and now < kept[0]:
-                return kept[2]
-        found = server.store.runs.counts(run_id)
-        rows = server.store.database.all(
-            "SELECT split, COUNT(*) AS n FROM run_rows WHERE run_id = ? GROUP BY split", run_id
-        )
-        splits = {row["split"]: row["n"] for row in rows}
-        counts = Counts(found["data_rows"], found["labels"], found["predictions"], found["predicted_data_rows"], splits)
+                return kept[1]
+        counts = _count(store, owner)
         end = time.monotonic()
         with self._lock:
             if len(self._kept) > 1_000:
                 self._kept.clear()
-            self._kept[run_id] = (end + max(0.5, 20 * (end - now)), run_id, counts)
+            self._kept[owner.id] = (end + max(0.5, 20 * (end - now)), counts)
         return counts
+
+
+def _count(store: Store, owner: Owner) -> Counts:
+    found = store.runs.counts(owner.id)  # predictions are counted by their owner, which a project can be too
+    if owner.project:
+        row = store.projects.get(owner.id)
+        rows = 0 if row is None else row["row_count"]
+        labels = store.projects.label_count(owner.id)
+        return Counts(rows, labels, found["predictions"], found["predicted_data_rows"], {})
+    by_split = store.database.all("SELECT split, COUNT(*) AS n FROM run_rows WHERE run_id = ? GROUP BY split", owner.id)
+    splits = {row["split"]: row["n"] for row in by_split}
+    return Counts(found["data_rows"], found["labels"], found["predictions"], found["predicted_data_rows"], splits)
 
 
 class ImportView(msgspec.Struct, frozen=True):
@@ -78,6 +88,22 @@ class ImportView(msgspec.Struct, frozen=True):
     failed: int
     error: str
     report: str | None
+
+
+class PressView(msgspec.Struct, frozen=True):
+    """The last time that Train Model was pressed.
+
+    Attributes:
+        at: ``12:00:01`` (UTC).
+        option: The menu's entry that was chosen.
+        answer: What the training service answered, in a few words.
+        good: It took the run.
+    """
+
+    at: str
+    option: str
+    answer: str
+    good: bool
 
 
 class RunView(msgspec.Struct, frozen=True):
@@ -105,6 +131,7 @@ class RunView(msgspec.Struct, frozen=True):
     counts: Counts
     imports: list[ImportView]
     hidden_imports: int
+    press: PressView | None = None
     stamp: str = ""
 
 
@@ -118,18 +145,7 @@ def run_view(server: Server, cache: CountsCache, row: Row, model_name: str, *, i
     metadata: dict[str, Any] = orjson.loads(row["metadata"]) if row["metadata"] else {}
     status: str = row["status"] or ""
     names = [name for name, _ in STAGES]
-    items = server.store.imports.of(row["id"], ["mea"]) if imports else []
-    views = [
-        ImportView(
-            str(item["name"])[:200],
-            item["state"],
-            item["succeeded"],
-            item["failed"],
-            str(item["error"] or "")[:_MOST_VALUE],
-            server.store.files.url_of(item["status_file"]) if item["status_file"] else None,
-        )
-        for item in items[-_MOST_IMPORTS:]
-    ]
+    views, hidden = imports_of(server.store, row["id"], ["mea"]) if imports else ([], 0)
     link = metadata.get("vmi_run_url")
     view = RunView(
         id=row["id"],
@@ -143,12 +159,47 @@ def run_view(server: Server, cache: CountsCache, row: Row, model_name: str, *, i
         facts=_facts(metadata),
         progress=_progress(metadata) if status in _RUNNING else None,
         link=link if isinstance(link, str) and link.startswith(("http://", "https://")) else None,
-        counts=cache.get(server, row["id"]),
-        imports=views[::-1],
-        hidden_imports=len(items) - len(views),
+        counts=cache.get(server.store, Owner(row["id"])),
+        imports=views,
+        hidden_imports=hidden,
+        press=_press(server, row["id"]) if imports else None,
     )
     stamp = hashlib.blake2b(msgspec.json.encode(view), digest_size=8).hexdigest()
     return msgspec.structs.replace(view, stamp=stamp)
+
+
+def imports_of(store: Store, owner_id: str, kinds: list[str]) -> tuple[list[ImportView], int]:
+    """The imports of a run or project, newest first, and how many older ones there are."""
+    items = store.imports.of(owner_id, kinds)
+    views = [
+        ImportView(
+            str(item["name"])[:200],
+            item["state"],
+            item["succeeded"],
+            item["failed"],
+            str(item["error"] or "")[:_MOST_VALUE],
+            store.files.url_of(item["status_file"]) if item["status_file"] else None,
+        )
+        for item in items[-_MOST_IMPORTS:]
+    ]
+    return views[::-1], len(items) - len(views)
+
+
+def _press(server: Server, run_id: str) -> PressView | None:
+    found = last_press(server.store, run_id)
+    if found is None:
+        return None
+    answer = found["answer"]
+    if found["problem"] is not None:
+        said = answer.get("error") if isinstance(answer, dict) else None
+        message = said.get("message") if isinstance(said, dict) else said
+        text = f"{found['problem']} {message if isinstance(message, str) else ''}"
+    elif isinstance(answer, dict) and all(isinstance(value, (str, int, float)) for value in answer.values()):
+        text = "200: " + ", ".join(f"{name} {_word(value)}" for name, value in answer.items())
+    else:
+        text = f"200: {_word(answer)}"
+    at = dt.datetime.fromtimestamp(found["at"], dt.UTC).strftime("%H:%M:%S")
+    return PressView(at, str(found["model_type"])[:_MOST_VALUE], text.strip()[:_MOST_VALUE], found["problem"] is None)
 
 
 def _progress(metadata: dict[str, Any]) -> float | None:

@@ -76,6 +76,16 @@ class Store:
         """Keep a setting, JSON."""
         self.database.execute("INSERT OR REPLACE INTO settings VALUES(?,?)", name, orjson.dumps(value).decode())
 
+    def owner_of(self, file_id: str) -> str | None:
+        """The model run or project whose export or import a file belongs to; None for any other file."""
+        found: str | None = self.database.value(
+            "SELECT COALESCE(json_extract(t.payload, '$.modelRunId'), json_extract(t.payload, '$.projectId'))"
+            " FROM chunks c JOIN tasks t ON t.id = c.task_id WHERE c.file_id = ?1"
+            " UNION ALL SELECT parent_id FROM imports WHERE status_file = ?1 OR error_file = ?1 LIMIT 1",
+            file_id,
+        )
+        return found
+
     def identity(self) -> dict[str, Any]:
         """Ids of the one organization and its one user, made at the first start and kept."""
         found: dict[str, Any] | None = self.setting("identity")

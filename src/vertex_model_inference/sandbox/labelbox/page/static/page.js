@@ -142,7 +142,7 @@ async function look() {
   let running = status.dataset.running === "yes";
   if (!document.hidden) {
     try {
-      const found = await call("GET", `/runs/${status.dataset.run}/status.json?stamp=${status.dataset.stamp}`);
+      const found = await call("GET", `${status.dataset.base}/status.json?stamp=${status.dataset.stamp}`);
       if (found.html !== undefined) {
         const open = new Map($$("details", status).map((item) => [item.id, item.open]));
         status.innerHTML = found.html;
@@ -171,12 +171,32 @@ async function refresh() {
   const response = await fetch(address);
   if (!response.ok) return;
   const focus = document.activeElement && document.activeElement.dataset.row;
-  $("#rows").innerHTML = await response.text();
-  dress();
+  const old = new Map($$("#rows [data-row]").map((card) => [card.dataset.row, card]));
+  const made = document.createElement("template");
+  made.innerHTML = await response.text();
+  // Cards that say the same stay, and so do pictures, which would flicker if they were loaded again.
+  for (const card of $$("[data-row]", made.content)) {
+    const before = old.get(card.dataset.row);
+    if (!before) continue;
+    if (before.dataset.stamp === card.dataset.stamp) { card.replaceWith(before); continue; }
+    const kept = $(".picture img", before), image = $(".picture img", card);
+    if (kept && image && kept.getAttribute("src") === image.getAttribute("src")) image.replaceWith(kept);
+    card.classList.add("news");
+  }
+  $("#rows").replaceChildren(made.content);
+  dress($("#rows"));
   if (focus) $(`[data-row="${CSS.escape(focus)}"]`)?.focus();
 }
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
+// One pixel of the screen in a drawing's own units, so that its names are readable whatever the picture's size.
+const sizes = new ResizeObserver((entries) => { for (const entry of entries) measure(entry.target); });
+
+function measure(over) {
+  const matrix = over.getScreenCTM();
+  if (matrix && matrix.a) over.style.setProperty("--pixel", 1 / matrix.a);
+}
+
 function dress(from = document) {
   for (const box of $$("[data-toggle]", from)) {
     const name = `no-${box.dataset.toggle}`;
@@ -190,11 +210,15 @@ function dress(from = document) {
       if (over) over.setAttribute("viewBox", `0 0 ${image.naturalWidth} ${image.naturalHeight}`);
     };
     if (image.complete && image.src) image.naturalWidth ? fit() : lost();
+    if (image.dataset.dressed) continue;  // it was kept when the rows were read again
+    image.dataset.dressed = "yes";
     image.addEventListener("load", fit);
     image.addEventListener("error", lost);
   }
+  for (const over of $$(".detail svg.over", from)) { measure(over); sizes.observe(over); }
+  for (const film of $$(".film[data-film]", from)) roll(film);
 }
-dress();
+document.addEventListener("DOMContentLoaded", () => dress());  // film.js is there by then
 
 const rowDialog = $("#row");
 if (rowDialog) {
@@ -205,8 +229,8 @@ if (rowDialog) {
     if (!response.ok) { location.href = card.getAttribute("href"); return; }
     shown = id;
     $("#row-content").innerHTML = await response.text();
-    dress(rowDialog);
     if (!rowDialog.open) rowDialog.showModal();
+    dress(rowDialog);
   };
   const step = (by) => {
     const ids = $$("[data-row]").map((card) => card.dataset.row);
@@ -220,6 +244,7 @@ if (rowDialog) {
     if (stepper) step(Number(stepper.dataset.step));
   });
   rowDialog.addEventListener("keydown", (event) => {
+    if (event.target instanceof HTMLInputElement) return;
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   });
