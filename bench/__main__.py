@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import assets, convert, digits, evaluation, judged, kinds, rerun, scale, start, webhook
+from bench import assets, convert, digits, evaluation, gemini, judged, kinds, rerun, scale, start, webhook
 from bench.figure import Figure
 
 BOX_ROWS_PER_S = 140_000
@@ -37,6 +37,7 @@ def _convert() -> list[Figure]:
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "convert": _convert,
     "kinds": kinds.run,
+    "gemini": gemini.run,
     "evaluation": evaluation.run,
     "judged": judged.run,
     "start": start.run,
