@@ -42,7 +42,7 @@ from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec
 from vertex_model_inference.steps.context import Context
 
-__all__ = ["RunService"]
+__all__ = ["LET_GO_S", "RunService"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +53,7 @@ _SPEC = msgspec.json.Decoder(RunSpec)
 _RUNS_AT_ONCE = 4
 _POLL_S = 0.1
 _SHARED_POLL_S = 0.25  # of each queue by each process: the server has other things to do
-_LET_GO_S = 10.0
+LET_GO_S = 10.0
 """So long a process that is told to stop waits for the steps that are under way."""
 _RECOVERIES = 1_000_000  # a run may be killed any number of times
 
@@ -205,7 +205,7 @@ class RunService:
         assert self._presence is not None
         for event in self._instance.background_thread_stop_events:  # as its own destroy() begins: nothing new is taken
             event.set()
-        if not self._gate.close(_LET_GO_S):
+        if not self._gate.close(LET_GO_S):
             log.warning("steps were left in the middle; another process does them again")
         try:
             self._dbos._recover_pending_workflows([self._presence.id])  # noqa: SLF001  # see _recover_dead

@@ -61,11 +61,11 @@ class Yard(Arena):
         """`vmi serve` without an engine."""
         return self.start("serve", "--port", "0", "--no-engine")
 
-    def worker(self, **environment: str) -> Process:
+    def worker(self, within: tuple[str, ...] = (), **environment: str) -> Process:
         before = self.environment
         self.environment = {**before, **environment}
         try:
-            return self.start("worker")
+            return self.start("worker", within=within)
         finally:
             self.environment = before
 
@@ -121,6 +121,27 @@ class Yard(Arena):
                 (run_id,),
             ).fetchall()
         return dict(found)
+
+
+def last_one(yard: Yard, workers: list[Process], run_id: str) -> tuple[Process, str]:
+    """The worker that has the only group left, which is held; with its name."""
+    names = {yard.name_of(process): process for process in workers}
+
+    def look() -> str | None:
+        seen = yard.seen()
+        left = {each.id: sum(each.groups.values()) for each in seen.workers if each.groups}
+        done = sum(yard.done_by(run_id).values())
+        return next(iter(left)) if done == GROUPS - 1 and seen.waiting_groups == 0 and sum(left.values()) == 1 else None
+
+    name = until("one group is left", look)
+    return names[name], name
+
+
+def leader(yard: Yard, workers: list[Process], run_id: str) -> tuple[Process, str]:
+    """The worker that has the run itself; with its name."""
+    names = {yard.name_of(process): process for process in workers}
+    name = until("the run is led", lambda: next((w.id for w in yard.seen().workers if run_id in w.runs), None))
+    return names[name], name
 
 
 @pytest.fixture(scope="session")

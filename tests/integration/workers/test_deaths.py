@@ -8,32 +8,11 @@ import time
 from typing import Any
 
 import pytest
-from tests.integration.killing.conftest import FOREVER_S, Process, until
+from tests.integration.killing.conftest import FOREVER_S, until
 
-from .conftest import LEASE_S, Yard
+from .conftest import LEASE_S, Yard, last_one, leader
 
 HAPPENED = {"answer_after_s": FOREVER_S}
-
-
-def last_one(yard: Yard, workers: list[Process], run_id: str) -> tuple[Process, str]:
-    """The worker that has the only group left, which is held; with its name."""
-    names = {yard.name_of(process): process for process in workers}
-
-    def look() -> str | None:
-        seen = yard.seen()
-        left = {each.id: sum(each.groups.values()) for each in seen.workers if each.groups}
-        done = sum(yard.done_by(run_id).values())
-        return next(iter(left)) if done == 5 and seen.waiting_groups == 0 and sum(left.values()) == 1 else None
-
-    name = until("one group is left", look)
-    return names[name], name
-
-
-def leader(yard: Yard, workers: list[Process], run_id: str) -> tuple[Process, str]:
-    """The worker that has the run itself; with its name."""
-    names = {yard.name_of(process): process for process in workers}
-    name = until("the run is led", lambda: next((w.id for w in yard.seen().workers if run_id in w.runs), None))
-    return names[name], name
 
 
 @pytest.mark.parametrize(
