@@ -31,11 +31,12 @@ from vertex_model_inference.runs.database import (
 from vertex_model_inference.runs.executors import Executor, anyone_alive, dead_executors
 from vertex_model_inference.runs.flow import Finished, Group, group_flow, run_flow
 from vertex_model_inference.runs.progress import Progress
+from vertex_model_inference.runs.releases import check_release, end_older
 from vertex_model_inference.runs.started import Started
 from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.runs.surroundings import Surroundings
 from vertex_model_inference.settings import Settings
-from vertex_model_inference.spec import RunSpec
+from vertex_model_inference.spec import read_spec
 from vertex_model_inference.steps.context import Context
 
 __all__ = ["RunService"]
@@ -45,7 +46,6 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-_SPEC = msgspec.json.Decoder(RunSpec)
 _RUNS_AT_ONCE = 4
 _ADOPT_EVERY_S = 5.0
 _RECOVERIES = 1_000_000  # a run may be killed any number of times
@@ -227,6 +227,7 @@ class RunService:
             raise NotFoundError(f"There is no run {run_id}.", hint="`vmi status` lists the runs.")
         if status.status not in ACTIVE:
             return False
+        self._check_release(run_id, status.app_version)
         if status.executor_id == self._executor.id and status.status == "PENDING":
             return True
         self._recover_dead()
@@ -240,7 +241,7 @@ class RunService:
     # -- working ------------------------------------------------------------------------------------------------------
 
     def _work(self, raw: str) -> Finished:
-        spec = _SPEC.decode(raw)
+        spec = read_spec(raw)
         assert self._surroundings is not None
         context, progress = self._surroundings.of(spec, self._watch)
         try:
@@ -249,7 +250,7 @@ class RunService:
             self._surroundings.forget(spec.run_id)
 
     def _work_group(self, raw: str, group: Group, *, staged: bool) -> Counts:
-        spec = _SPEC.decode(raw)
+        spec = read_spec(raw)
         assert self._surroundings is not None
         context, progress = self._surroundings.of(spec, self._watch, lead=False)
         try:
@@ -261,8 +262,15 @@ class RunService:
         while not self._stop.wait(_ADOPT_EVERY_S):
             try:
                 self._recover_dead()
+                if self._surroundings is not None:
+                    end_older(self._dbos, self._surroundings)
             except Exception as error:  # noqa: BLE001  # the next beat tries again; a dead adopter would adopt nothing
                 log.warning("could not look for abandoned runs", cause=type(error).__name__)
+
+    def _check_release(self, run_id: str, version: str | None) -> None:
+        """Refuse, or end, a run that another release of ours began and that nobody works on any more."""
+        assert self._surroundings is not None
+        check_release(self._dbos, self._surroundings, run_id, version)
 
     def _recover_dead(self) -> list[str]:
         """Take over the runs of processes that have died; returns their executor ids."""
