@@ -98,6 +98,12 @@ FIELDS: tuple[Field, ...] = (
         (),
         "audience of Identity-Aware Proxy in front of the pages: whom it lets through may look",
     ),
+    Field(
+        "pages_url",
+        "VMI_PAGES_URL",
+        (),
+        "where operators reach the pages, such as `https://vmi.example.com`: runs in Labelbox link there",
+    ),
     Field("database_url", "VMI_DATABASE_URL", (), "SQLite or Postgres URL of the engine"),
     Field("data_dir", "VMI_DATA_DIR", (), "folder for the database and caches"),
     Field("allow_hosts", "VMI_ALLOW_HOSTS", (), "hosts on private addresses that assets may be fetched from"),

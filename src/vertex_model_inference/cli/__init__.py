@@ -14,8 +14,11 @@ from vertex_model_inference.cli import (
     demo,
     engine,
     evaluate,
+    gc,
     models,
     pages,
+    plan,
+    report,
     resume,
     retry,
     run,
@@ -40,6 +43,7 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
+app.command()(plan.plan)
 app.command()(run.run)
 app.command()(resume.resume)
 app.command()(cancel.cancel)
@@ -48,9 +52,11 @@ app.command()(status.status)
 app.command()(status.outcomes)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(report.report)
 app.command()(pages.pages)
 app.command()(models.models)
 app.command()(check.check)
+app.command()(gc.gc)
 app.command()(settings.settings)
 app.add_typer(sandbox.app, name="sandbox")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,10 @@ def pages(
 def _serve(settings: Settings, folder: Path | None, sock: socket.socket) -> None:
     import uvicorn
 
-    from vertex_model_inference.pages.access import one_time_token
     from vertex_model_inference.pages.wiring import access_of, pages_of
 
     given = settings.pages_token is not None
-    token = settings.pages_token.get_secret_value() if settings.pages_token else one_time_token()
+    token = settings.pages_token.get_secret_value() if settings.pages_token else secrets.token_urlsafe(16)
     app = pages_of(settings, access_of(settings, token), folder)
     name, port = sock.getsockname()[:2]
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}"

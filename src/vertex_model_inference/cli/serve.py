@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
 
     from vertex_model_inference.cli.engine_process import EngineProcess
+    from vertex_model_inference.pages.lazy import LazyPages
     from vertex_model_inference.settings import Settings
-    from vertex_model_inference.webhook.runs import Engine
+    from vertex_model_inference.webhook.runs import Engine, LazyRuns
 
 __all__ = ["listen", "serve"]
 
@@ -23,7 +28,8 @@ def serve(
     """Serve Labelbox's two calls, `GET /models` and `POST /model_run`, and do the runs.
 
     Enter this server's URL in Labelbox under *Models > Settings > Model training*, with the secret of
-    VMI_WEBHOOK_SECRET. Killing the server loses nothing: runs go on at the next start.
+    VMI_WEBHOOK_SECRET. Killing the server loses nothing: runs go on at the next start. Runs, their rows and figures are
+    shown in a browser at `/`, to whom signs in with VMI_PAGES_TOKEN (on loopback: with the address that is printed).
 
     Example: `VMI_WEBHOOK_SECRET=... vmi serve --host 0.0.0.0 --port 8080`
     """
@@ -56,6 +62,31 @@ def _desk(settings: Settings, process: EngineProcess) -> Engine:
     gc.collect()
     gc.freeze()
     return desk
+
+
+def _pages(settings: Settings, sock: socket.socket, runs: LazyRuns) -> tuple[LazyPages | None, Callable[[str], str]]:
+    """The pages, or None where nobody could sign in; and where they are, in words, given the server's address."""
+    from vertex_model_inference.errors import SettingsError
+    from vertex_model_inference.pages.lazy import LazyPages
+
+    try:
+        settings.check_pages_host(sock.getsockname()[0])
+    except SettingsError as error:
+        hint = error.hint or ""
+        return None, lambda _: f"are not served: {hint}"
+    token = settings.pages_token.get_secret_value() if settings.pages_token else None
+    made = None
+    if token is None and settings.pages_iap_audience is None:
+        token = made = secrets.token_urlsafe(16)
+
+    def make() -> ASGIApp:
+        from vertex_model_inference.pages.actions import RunActions
+        from vertex_model_inference.pages.wiring import access_of, pages_of
+
+        return pages_of(settings, access_of(settings, token), actions=RunActions(settings, runs))
+
+    # The part behind # is in no log of any server.
+    return LazyPages(make), lambda address: f"at {address}/{f'login#{made}' if made else ''}"
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -103,6 +134,7 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
     runs = LazyRuns(lambda: _desk(settings, process), interrupt=process.stop)
     assert settings.labelbox_api_key is not None, "required by the command"
     lookup = ModelRunLookup(settings.labelbox_api_key, settings.labelbox_graphql)
+    pages, shown = _pages(settings, sock, runs)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -110,7 +142,9 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
         process.start()
         runs.begin()
         name, port = sock.getsockname()[:2]
-        typer.echo(f"listening on http://{f'[{name}]' if ':' in name else name}:{port}")
+        address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
+        typer.echo(f"listening on {address}")
+        typer.echo(f"pages {shown(address)}")
         yield
         await to_thread.run_sync(catalog.stop)
         await to_thread.run_sync(runs.stop)
@@ -127,7 +161,7 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
 
     server = Server(
         uvicorn.Config(
-            create_app(settings, catalog, runs, lookup, lifespan=lifespan),
+            create_app(settings, catalog, runs, lookup, pages=pages, lifespan=lifespan),
             lifespan="on",
             log_level="warning",
             access_log=False,

@@ -116,4 +116,7 @@ def _best(swept: Sweep) -> BestThreshold | None:
 
 def _curve(swept: Sweep) -> Curve:
     at = thinned(swept)
-    return Curve(*(tuple(np.round(column[at], 6).tolist()) for column in (swept.threshold, *swept[3:])))
+    threshold, precision, recall, f1 = (
+        tuple(np.round(column[at], 6).tolist()) for column in (swept.threshold, swept.precision, swept.recall, swept.f1)
+    )
+    return Curve(threshold, precision, recall, f1, tuple(swept.said[at].tolist()))

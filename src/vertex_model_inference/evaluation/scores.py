@@ -30,12 +30,17 @@ VERSION = 1
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """At most 200 thresholds, falling, and what predictions of at least that confidence come to."""
+    """At most 200 thresholds, falling, and what predictions of at least that confidence come to.
+
+    Attributes:
+        said: How many predictions that are; empty in files of earlier releases.
+    """
 
     threshold: tuple[float, ...] = ()
     precision: tuple[float, ...] = ()
     recall: tuple[float, ...] = ()
     f1: tuple[float, ...] = ()
+    said: tuple[int, ...] = ()
 
 
 class BestThreshold(msgspec.Struct, frozen=True):
@@ -156,9 +161,9 @@ class ObjectScore(msgspec.Struct, frozen=True, kw_only=True):
     """All tools of one kind.
 
     Attributes:
-        kind: ``box``, ``polygon``, ``mask``, ``line``, ``point``, ``entity``, ``document_entity``, ``video_box`` or
-            ``video_mask`` (the last two: each frame counts as a picture).
-        measure: ``iou``, ``distance`` (pixels) or ``span``.
+        kind: ``box``, ``polygon``, ``mask``, ``line``, ``point``, ``entity``, ``document_entity``, ``relationship``,
+            ``video_box`` or ``video_mask`` (the last two: each frame counts as a picture).
+        measure: ``iou``, ``distance`` (pixels), ``span`` or ``ends`` (of relationships).
         at: The chosen level, as in ``levels``.
         labels: Objects labelled. ``predictions``: objects predicted. Of videos: in each frame.
         mean_average_precision: Mean over classes and, of ``iou``, over the levels .5 to .95 (COCO's mAP).

@@ -1,3 +1,3 @@
-"""Pages for people: runs, rows, evaluation; and the report, one file that can be mailed."""
+"""What people look at: runs, their rows, their figures. Served by ``vmi serve`` and by ``vmi pages``."""
 
 from __future__ import annotations

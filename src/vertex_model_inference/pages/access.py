@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vertex_model_inference.errors import RequestError
 from vertex_model_inference.pages.rendering import HEADERS
 
-__all__ = ["COOKIE", "IAP_HEADER", "Access", "Guard", "Visitor", "form_of", "one_time_token"]
+__all__ = ["COOKIE", "IAP_HEADER", "Access", "Guard", "Visitor", "form_of"]
 
 COOKIE = "vmi_session"
 IAP_HEADER = "x-goog-iap-jwt-assertion"
@@ -49,11 +49,6 @@ class Visitor(NamedTuple):
     name: str
     csrf: str
     signed_in: bool
-
-
-def one_time_token() -> str:
-    """A token for one life of a server on a laptop: 22 letters, 128 bits."""
-    return secrets.token_urlsafe(16)
 
 
 class Access:

@@ -14,8 +14,13 @@ from starlette.types import ASGIApp
 
 from vertex_model_inference.errors import ConflictError, NotFoundError, RequestError, RowError, StorageError, VmiError
 from vertex_model_inference.pages.access import Guard
+from vertex_model_inference.pages.compare_page import compare_routes
+from vertex_model_inference.pages.evaluation_page import evaluation_routes
 from vertex_model_inference.pages.login import login_routes
+from vertex_model_inference.pages.pictures_page import picture_routes
 from vertex_model_inference.pages.rendering import HERE, STATIC
+from vertex_model_inference.pages.report_page import report_routes
+from vertex_model_inference.pages.rows_page import rows_routes
 from vertex_model_inference.pages.run_page import run_routes
 from vertex_model_inference.pages.runs_page import runs_routes
 from vertex_model_inference.pages.site import Site
@@ -50,13 +55,21 @@ def create_pages(site: Site, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
     def trouble(request: Request, status: int, message: str, hint: str) -> Response:
         return site.render.page(request, "trouble.html", status, message=message, hint=hint)
 
-    handlers: dict[Any, Any] = {VmiError: explained, HTTPException: http_error}
+    def unexpected(request: Request, _: Exception) -> Response:
+        return trouble(request, 500, "Something went wrong in this server.", "The server's log has the cause.")
+
+    handlers: dict[Any, Any] = {VmiError: explained, HTTPException: http_error, Exception: unexpected}
     app = Starlette(
         routes=[
             Route("/static/{name}", _static),
             *login_routes(site),
             *runs_routes(site),
             *run_routes(site),
+            *evaluation_routes(site),
+            *compare_routes(site),
+            *report_routes(site),
+            *rows_routes(site),
+            *picture_routes(site),
             *routes,
         ],
         exception_handlers=handlers,

@@ -42,6 +42,8 @@ MOST_SHAPES = 300
 """Of one side of one asset; the largest first, so that small ones lie on top."""
 _MASK_SIDE = 480
 """Masks are traced at this size at most: a drawing need not be finer than the screen."""
+_SQUARES = 64
+"""Masks of at most so many pixels a side are drawn with the squares of their pixels."""
 _NAME_CHARACTERS = 32
 
 
@@ -159,19 +161,25 @@ def svg(
 ) -> Markup:
     """The drawing as an ``<svg>`` element.
 
-    Each shape is a group with ``data-side``, ``data-index``, ``data-name``, ``data-verdict`` and, for predictions,
-    ``data-confidence``, for scripts that show and hide; its title says what it is.
+    Each shape is a group of the class ``shape``, its caption one of the class ``caption``; both have ``data-side``,
+    ``data-index``, ``data-name``, ``data-verdict`` and, for predictions, ``data-confidence``, for scripts that show and
+    hide; the shape's title says what it is.
 
     Args:
         drawing: What to draw.
         width: Of the asset, in pixels or points, > 0; likewise ``height``.
         about: What the picture is, for who does not see it.
-        captions: Write names and confidences beside the shapes.
+        captions: Write names and confidences beside the shapes, but for labels that were found.
         marks: Say in the captions what is right and what is wrong.
         css_class: Of the element.
     """
     size = max(width, height) / 38
-    parts = [_group(shape, width, height, size, captions=captions, marks=marks) for shape in drawing.shapes]
+    parts = [_group(shape, marks=marks) for shape in drawing.shapes]
+    if captions:
+        # Above all shapes. A label that was found has its prediction's words beside it already.
+        parts += [
+            _words_of(shape, width, height, size, marks=marks) for shape in drawing.shapes if shape.verdict != "found"
+        ]
     said = "; ".join(filter(None, (about, _summary(drawing.shapes))))
     return Markup(
         '<svg class="{}" viewBox="0 0 {} {}" preserveAspectRatio="xMidYMid meet" role="img" aria-label="{}">{}</svg>'
@@ -299,9 +307,21 @@ def _traced(counts: bytes, width: int, height: int) -> list[Points]:
         across, down = width / wide, height / high
     else:
         rings, across, down = boundary(mask), 1.0, 1.0
-    # Steps of pixels become slopes where there are so many of them that nobody sees the steps.
-    tolerance = 0.0 if max(width, height) <= 64 else 0.8
-    return [tuple((x * across, y * down) for x, y in simplify(ring, tolerance)) for ring in rings]
+    if max(width, height) > _SQUARES:
+        rings = tuple(simplify(_sloped(ring), 0.3) for ring in rings)
+    return [tuple((x * across, y * down) for x, y in ring) for ring in rings]
+
+
+def _sloped(ring: Points) -> Points:
+    """The ring with its corners cut by half a pixel: stairs of single pixels become the slopes that they stand for."""
+    points: list[tuple[float, float]] = []
+    for (x0, y0), (x1, y1) in zip(ring, (*ring[1:], ring[0]), strict=True):
+        length = max(abs(x1 - x0), abs(y1 - y0))
+        cut = min(0.5, length / 2) / length
+        points.append((x0 + cut * (x1 - x0), y0 + cut * (y1 - y0)))
+        if length > 1:
+            points.append((x1 - cut * (x1 - x0), y1 - cut * (y1 - y0)))
+    return tuple(points)
 
 
 def _shape(
@@ -360,22 +380,27 @@ def _ordered(shapes: Sequence[Shape]) -> tuple[Shape, ...]:
     return tuple(sorted(shapes, key=lambda one: (-one.width * one.height, one.side, one.index)))
 
 
-def _group(shape: Shape, width: float, height: float, size: float, *, captions: bool, marks: bool) -> Markup:
-    words = caption(shape, marks=marks)
+def _group(shape: Shape, *, marks: bool) -> Markup:
     kind = "predicted" if shape.side == "prediction" else "labelled"
-    title = Markup("<title>{}: {}</title>").format(kind, words)
-    path = Markup('<path class="{}" d="{}" fill-rule="evenodd" vector-effect="non-scaling-stroke"/>').format(
-        shape.form, shape.path
-    )
-    text = Markup("")
-    if captions:
-        x, y = _beside(shape, words, width, height, size)
-        text = Markup('<text x="{}" y="{}" font-size="{}">{}</text>').format(_n(x), _n(y), _n(size), words)
-    certain = "" if shape.confidence is None else Markup(' data-confidence="{:.6g}"').format(shape.confidence)
-    # Scripts take what has no confidence as certain, as Labelbox does.
     return Markup(
-        '<g class="shape {}{}" data-side="{}" data-index="{}" data-name="{}" data-verdict="{}"{}>{}{}{}</g>'
-    ).format(
+        '<g class="shape {}><title>{}: {}</title>'
+        '<path class="{}" d="{}" fill-rule="evenodd" vector-effect="non-scaling-stroke"/></g>'
+    ).format(_attributes(shape), kind, caption(shape, marks=marks), shape.form, shape.path)
+
+
+def _words_of(shape: Shape, width: float, height: float, size: float, *, marks: bool) -> Markup:
+    words = caption(shape, marks=marks)
+    x, y = _beside(shape, words, width, height, size)
+    return Markup('<g class="caption {}><text x="{}" y="{}" font-size="{}">{}</text></g>').format(
+        _attributes(shape), _n(x), _n(y), _n(size), words
+    )
+
+
+def _attributes(shape: Shape) -> Markup:
+    """The rest of the classes, and what scripts go by."""
+    # Scripts take what has no confidence as certain, as Labelbox does.
+    certain = "" if shape.confidence is None else Markup(' data-confidence="{:.6g}"').format(shape.confidence)
+    return Markup('{}{}" data-side="{}" data-index="{}" data-name="{}" data-verdict="{}"{}').format(
         shape.side,
         " wrong" if shape.verdict in ("confused", "false_alarm", "missed") else "",
         shape.side,
@@ -383,9 +408,6 @@ def _group(shape: Shape, width: float, height: float, size: float, *, captions: 
         shape.name,
         shape.verdict,
         certain,
-        title,
-        path,
-        text,
     )
 
 

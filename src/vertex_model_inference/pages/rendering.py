@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from vertex_model_inference import __version__
+from vertex_model_inference.pages.words import confidence, figure, signed
 
 __all__ = ["HERE", "STATIC", "Renderer", "age", "duration", "environment", "number", "percent", "score"]
 
@@ -38,7 +40,7 @@ _POLICY = "; ".join(
 HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -109,6 +111,10 @@ def environment() -> jinja2.Environment:
         "score": score,
         "duration": duration,
         "age": age,
+        "rate": figure,
+        "signed": signed,
+        "sure": confidence,
+        "json": lambda value: msgspec.json.encode(value).decode(),
     }
     return made
 
@@ -123,8 +129,8 @@ class Renderer:
         """A template filled in."""
         return self._environment.get_template(name).render(**values)
 
-    def page(self, request: Request, name: str, status: int = 200, **values: Any) -> Response:
+    def page(self, request: Request, name: str, http_status: int = 200, **values: Any) -> Response:
         """A page. Templates see the visitor as ``visitor`` (see ``access.Visitor``; None: nobody has signed in)."""
         visitor = request.scope.get("state", {}).get("visitor")
         text = self.text(name, visitor=visitor, **values)
-        return Response(text, status, HEADERS, "text/html; charset=utf-8")
+        return Response(text, http_status, HEADERS, "text/html; charset=utf-8")

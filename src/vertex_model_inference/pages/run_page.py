@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
+import msgspec
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from vertex_model_inference.errors import RequestError
+from vertex_model_inference.pages import row_query
+from vertex_model_inference.pages.access import form_of
+from vertex_model_inference.pages.actions import Actions
+from vertex_model_inference.pages.open_runs import OpenRun
+from vertex_model_inference.pages.rendering import HEADERS
+from vertex_model_inference.pages.row_filters import read_filters
 from vertex_model_inference.pages.runs_page import line_of
 from vertex_model_inference.pages.site import Site
 from vertex_model_inference.runs.status import RunState, RunStatus
@@ -23,6 +35,8 @@ _WORDS = {
 }
 
 
+_MOST_FILES = 2000
+_MOST_NAMED = 10_000
 _ACTIVE = ("RUNNING", "PENDING", "QUEUED")
 """Parts of the names of states in which a batch job goes on."""
 
@@ -93,25 +107,103 @@ def waiting_for(status: RunStatus) -> str:
 
 
 def run_routes(site: Site) -> list[Route]:
-    """A run's page."""
+    """A run's page, its files, and what can be done with it."""
 
     def run(request: Request) -> Response:
-        name = request.path_params["run"]
-        status = site.shelf.status(name)
-        values = _view(status)
+        opened = site.runs.open(request.path_params["run"], wait_s=0.6)
+        values = _view(site, opened)
         if "fragment" in request.query_params:
             return site.render.page(request, "_run.html", **values)
-        spec = site.shelf.spec(name)
-        return site.render.page(request, "run.html", spec=spec, **values)
+        spec = site.shelf.spec(opened.status.run_id)
+        return site.render.page(
+            request,
+            "run.html",
+            settings=None if spec is None else msgspec.json.format(msgspec.json.encode(spec), indent=2).decode(),
+            evaluated=site.shelf.store.exists(opened.rows.files.evaluation),
+            done=request.query_params.get("done", "")[:400],
+            **values,
+        )
 
-    return [Route("/runs/{run}", run)]
+    def files(request: Request) -> Response:
+        name = request.path_params["run"]
+        folder = site.shelf.files(site.shelf.status(name).run_id).folder
+        found = sorted(itertools.islice(site.shelf.store.entries(folder), _MOST_FILES + 1))
+        listed = [(entry.path.removeprefix(f"{folder}/"), entry.size) for entry in found]
+        return site.render.page(
+            request,
+            "files.html",
+            run=line_of(site.shelf.status(name)),
+            place=site.shelf.store.uri(folder),
+            files=listed[:_MOST_FILES],
+            more=len(listed) > _MOST_FILES,
+        )
+
+    async def cancel(request: Request) -> Response:
+        await form_of(request)
+        actions, name = _actions(site), site.shelf.files(request.path_params["run"]).folder.rpartition("/")[2]
+        words = await run_in_threadpool(actions.cancel, name, by=request.state.visitor.name)
+        return _done(name, words)
+
+    async def retry(request: Request) -> Response:
+        fields = await form_of(request)
+        actions, name = _actions(site), site.shelf.files(request.path_params["run"]).folder.rpartition("/")[2]
+        only = fields.get("only", "failed")
+        if only not in ("failed", "retryable", "shown"):
+            raise RequestError(f"Rows that are {only[:40]!r} cannot be tried again.", code="bad_form")
+        names = await run_in_threadpool(_shown, site, name, fields) if only == "shown" else None
+        begin = partial(actions.retry, name, only="failed" if names is not None else only, names=names)
+        begun = await run_in_threadpool(begin)
+        return _done(begun, f"This run does rows of {name} again.")
+
+    return [
+        Route("/runs/{run}", run),
+        Route("/runs/{run}/files", files),
+        Route("/runs/{run}/cancel", cancel, methods=["POST"]),
+        Route("/runs/{run}/retry", retry, methods=["POST"]),
+    ]
 
 
-def _view(status: RunStatus) -> dict[str, Any]:
+def _actions(site: Site) -> Actions:
+    if site.actions is None:
+        raise RequestError(
+            "These pages only show.", code="read_only", hint="`vmi serve` serves pages that can stop and begin runs."
+        )
+    return site.actions
+
+
+def _done(run: str, words: str) -> Response:
+    return RedirectResponse(f"/runs/{run}?{urlencode({'done': words[:400]})}", 303, HEADERS)
+
+
+def _shown(site: Site, name: str, fields: dict[str, str]) -> list[str]:
+    """Ids of the rows of a view."""
+    filters = read_filters(fields)
+    with site.runs.open(name).rows.reading() as db:
+        names = [row.id for row in itertools.islice(row_query.every(db, filters), _MOST_NAMED + 1)]
+    if len(names) > _MOST_NAMED:
+        raise RequestError(
+            f"More than {_MOST_NAMED:,} rows are shown.",
+            code="too_many",
+            hint="Narrow the filters, or use `vmi retry`.",
+        )
+    return names
+
+
+def _view(site: Site, opened: OpenRun) -> dict[str, Any]:
+    status = opened.status
     line = line_of(status)
+    with opened.rows.reading() as db:
+        causes = row_query.causes(db)
+        known = row_query.ends(db, "outcome")
     return {
         "run": line,
         "status": status,
         "steps": steps_of(status, line.seconds),
         "waiting": "" if line.abandoned else waiting_for(status),
+        "causes": causes,
+        "known": known,
+        "fresh": opened.fresh,
+        "problem": opened.rows.problem,
+        "retryable": sum(cause.retryable for cause in causes if cause.outcome == "failed"),
+        "can": site.actions is not None,
     }

@@ -12,14 +12,13 @@ from starlette.routing import Route
 
 from vertex_model_inference.outcomes import Counts
 from vertex_model_inference.pages.site import Site
-from vertex_model_inference.runs.reading import idle_seconds, seconds_since
+from vertex_model_inference.runs.cancel import abandoned
+from vertex_model_inference.runs.reading import seconds_since
 from vertex_model_inference.runs.status import RunState, RunStatus
 
 __all__ = ["STATES", "Part", "RunLine", "line_of", "parts_of", "runs_routes"]
 
 _A_PAGE = 50
-_STALE_S = 30.0
-
 STATES = {
     RunState.QUEUED: ("Queued", "live"),
     RunState.EXPORTING: ("Exporting data", "live"),
@@ -27,6 +26,8 @@ STATES = {
     RunState.PREDICTING: ("Predicting", "live"),
     RunState.COMPLETE: ("Complete", "good"),
     RunState.FAILED: ("Failed", "bad"),
+    RunState.CANCELLED: ("Cancelled", "warn"),
+    RunState.STOPPED: ("Stopped by a budget", "warn"),
 }
 """Of each state: words for people, and the colour's class."""
 
@@ -93,10 +94,10 @@ def seconds_of(status: RunStatus) -> float | None:
         return None
 
 
-def abandoned(status: RunStatus) -> bool:
-    """Whether a run has not ended and no process has written its status for half a minute."""
+def left_alone(status: RunStatus) -> bool:
+    """Whether a run has not ended and no process works on it any more; never raises."""
     try:
-        return not status.state.ended and idle_seconds(status) >= _STALE_S
+        return abandoned(status)
     except (ValueError, TypeError):
         return False
 
@@ -104,7 +105,7 @@ def abandoned(status: RunStatus) -> bool:
 def line_of(status: RunStatus) -> RunLine:
     """A run as the list shows it."""
     word, tone = STATES.get(status.state, (status.state.value.replace("_", " ").capitalize(), "warn"))
-    left = abandoned(status)
+    left = left_alone(status)
     return RunLine(
         name=status.run_id,
         model=status.option,

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vertex_model_inference.pages.access import Access
+from vertex_model_inference.pages.actions import Actions
+from vertex_model_inference.pages.asset_source import AssetSource
+from vertex_model_inference.pages.open_runs import OpenRuns
+from vertex_model_inference.pages.picture_cache import PictureCache
 from vertex_model_inference.pages.rendering import Renderer
 from vertex_model_inference.pages.shelf import Shelf
 from vertex_model_inference.settings import Settings
@@ -20,10 +24,18 @@ class Site:
         shelf: The runs.
         access: Who may look.
         render: Makes pages out of templates.
-        settings: Of the operator: where pictures of rows may be fetched from, and caches kept.
+        settings: Of the operator.
+        runs: What is kept at hand of each run that is looked at.
+        assets: Reads assets of rows.
+        pictures: Those that were made.
+        actions: What can be done besides looking; None: nothing.
     """
 
     shelf: Shelf
     access: Access
     render: Renderer
     settings: Settings
+    runs: OpenRuns
+    assets: AssetSource
+    pictures: PictureCache
+    actions: Actions | None = None

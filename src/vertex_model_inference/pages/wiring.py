@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from vertex_model_inference.pages.access import Access
+from vertex_model_inference.pages.actions import Actions
 from vertex_model_inference.pages.app import create_pages
+from vertex_model_inference.pages.asset_source import AssetSource
+from vertex_model_inference.pages.open_runs import OpenRuns
+from vertex_model_inference.pages.picture_cache import PictureCache
 from vertex_model_inference.pages.rendering import Renderer
 from vertex_model_inference.pages.shelf import Shelf, open_shelf
 from vertex_model_inference.pages.site import Site
@@ -24,16 +29,42 @@ def access_of(settings: Settings, token: str | None) -> Access:
     return Access(token, None if audience is None else IapVerifier(audience))
 
 
-def pages_of(settings: Settings, access: Access, folder: Path | None = None) -> ASGIApp:
+def pages_of(
+    settings: Settings, access: Access, folder: Path | None = None, *, actions: Actions | None = None
+) -> ASGIApp:
     """The pages.
 
     Args:
         settings: What is in force.
         access: Who may look.
         folder: Where the runs are; None: where the settings put them.
+        actions: What can be done besides looking; None: nothing.
 
     Raises:
         NotFoundError: There are no runs in that folder.
     """
     shelf = Shelf(open_artifacts(settings)) if folder is None else open_shelf(folder)
-    return create_pages(Site(shelf=shelf, access=access, render=Renderer(), settings=settings))
+    caches = _caches(settings)
+    return create_pages(
+        Site(
+            shelf=shelf,
+            access=access,
+            render=Renderer(),
+            settings=settings,
+            runs=OpenRuns(shelf, caches / "rows"),
+            assets=AssetSource(settings, shelf.store),
+            pictures=PictureCache(caches / "pictures"),
+            actions=actions,
+        )
+    )
+
+
+def _caches(settings: Settings) -> Path:
+    """Where what can be made again is kept: the data folder, or a new folder where that cannot be written."""
+    folder = settings.data_dir.absolute() / "pages"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="vmi-pages-"))

@@ -241,11 +241,14 @@ def _elsewhere(context: Context) -> str:
 
 
 def run_url(context: Context) -> str:
-    """Where people can look at the run: the Cloud console for a bucket (which asks who they are), or the folder.
+    """Where people can look at the run: its page where ``VMI_PAGES_URL`` is set (which asks them to sign in).
 
-    In a sandbox, the status file's own address.
+    Else the Cloud console for a bucket (which asks who they are), or the folder; in a sandbox, the status file's own
+    address.
     """
     store, folder = context.store, context.files.folder
+    if context.settings.pages_url:
+        return f"{context.settings.pages_url}/runs/{context.spec.run_id}"
     if not store.root.startswith("gs://"):
         return store.uri(folder)
     place = f"{store.root.removeprefix('gs://')}/{folder}"

@@ -37,6 +37,7 @@ from vertex_model_inference.steps import (
 from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context, Stop
 from vertex_model_inference.steps.halting import BUDGET, Ending, HaltedError
+from vertex_model_inference.storage.sweeping import wait_while_swept
 from vertex_model_inference.vertex.jobs import BatchJob
 
 __all__ = ["Finished", "Group", "Runner", "end", "group_flow", "groups", "leave", "run_flow", "stage_group", "stopped"]
@@ -62,11 +63,13 @@ def prepare(context: Context) -> str:
         UploadRefusedError: Labelbox takes no predictions in model runs, and there is no fallback.
         SettingsError: The project cannot take the predictions, or a budget cannot be kept.
         LabelboxError: Labelbox did not answer.
+        ConflictError: Assets are being removed, and that takes longer than a run waits.
     """
     info = context.labelbox.model_run(context.spec.model_run_id)
     ontology = context.labelbox.ontology(info.ontology_id)
     context.store.put(context.files.ontology, msgspec.json.encode(ontology))
     context.store.put(context.files.spec, msgspec.json.encode(context.spec))
+    wait_while_swept(context.store)
     prints = fingerprints.fingerprints(context.spec, msgspec.json.encode(ontology))
     context.store.put(context.files.fingerprints, msgspec.json.encode(prints))
     check_price(context.spec.option)
@@ -179,9 +182,10 @@ def end(runner: Runner, context: Context, progress: Progress, counts: Counts, er
         runner.step("evaluate", _evaluate, context)
     try:
         finished = runner.step("finish", finish, context, counts, _words(error), whole=progress.status.export_complete)
-    except StorageError as unread:
+    except Exception as unread:  # noqa: BLE001  # see _ours
         # The outcomes cannot be read, so none may be claimed; but Labelbox must not show a run that goes on for ever.
-        finished = runner.step("fail", fail, context, counts, str(error or unread))
+        trouble = error or _ours(unread, context.spec.run_id)
+        finished = runner.step("fail", fail, context, counts, str(trouble))
     else:
         if progress.carried_on:
             try:

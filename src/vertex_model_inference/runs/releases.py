@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from vertex_model_inference.errors import ConflictError, VmiError
+from vertex_model_inference.runs.cancel import stop_jobs
 from vertex_model_inference.runs.database import ACTIVE, WORKFLOW, WORKFLOW_VERSION
 from vertex_model_inference.runs.progress import read_status, write_status
 from vertex_model_inference.runs.reading import idle_seconds
@@ -91,6 +92,10 @@ def _end(dbos: Any, surroundings: Surroundings, run_id: str, version: str | None
     )
     log.warning("a run of an older release is ended", run_id=run_id, version=version)
     dbos.cancel_workflow(run_id, cancel_children=True)
+    try:
+        stop_jobs(surroundings.store, run_id, surroundings.jobs)
+    except VmiError as error:
+        log.warning("jobs of the run may go on", run_id=run_id, cause=str(error))
     end_in_words(surroundings, run_id, words)
     return words
 

@@ -81,7 +81,7 @@ class Surroundings:
         self._buckets = Buckets(lambda name: open_bucket(name, endpoint=endpoint, token=auth))
         self._regions = Regions(endpoint=endpoint, token=auth)
         self._index = AssetIndex(settings.data_dir / "assets.sqlite", self.store.root)
-        self._jobs = BatchJobs(
+        self.jobs = BatchJobs(
             project=settings.project or "",
             location=settings.region,
             endpoint=settings.vertex_url,
@@ -123,8 +123,9 @@ class Surroundings:
                 raise
         return found.context, found.progress
 
-    def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:
-        bare = Context(
+    def looking(self, spec: RunSpec) -> Context:
+        """The context of a run that is only looked at: nothing watches it, and it tells nobody how far it is."""
+        return Context(
             spec=spec,
             settings=self.settings,
             labelbox=self.labelbox,
@@ -132,10 +133,13 @@ class Surroundings:
             buckets=self._buckets,
             regions=self._regions,
             index=self._index,
-            jobs=self._jobs,
+            jobs=self.jobs,
             predictions=self._predictions,
             gemini=self._gemini,
         )
+
+    def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:
+        bare = self.looking(spec)
         progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch)
         watcher = Watcher(self.store, spec.run_id, bare.halt, progress.halted)
         watcher.begin()

@@ -127,6 +127,7 @@ def create_app(
     lookup: Lookup,
     *,
     routes: Sequence[BaseRoute] = (),
+    pages: ASGIApp | None = None,
     lifespan: Lifespan | None = None,
 ) -> ASGIApp:
     """The server's ASGI app.
@@ -136,7 +137,8 @@ def create_app(
         catalog: The menu.
         runs: Starts runs; called in a thread.
         lookup: Whether Labelbox has a model run (None: it did not say; then the run itself finds out).
-        routes: More routes, e.g. pages.
+        routes: More routes.
+        pages: Serves every other path.
         lifespan: Of the app.
     """
     handlers = _Handlers(settings, catalog, runs, lookup)
@@ -155,6 +157,8 @@ def create_app(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
+    if pages is not None:
+        app.router.default = pages
     return _Slashes(app)
 
 

@@ -35,8 +35,20 @@ class Runs(Protocol):
         ...
 
 
-class Engine(Runs, Protocol):
+class Engine(Protocol):
     """The engine behind it, which can be stopped."""
+
+    def start_run(
+        self,
+        model_run_id: str,
+        option: ModelOption,
+        *,
+        model_id: str | None = None,
+        rerun: str | None = None,
+        before: Callable[[str], None] | None = None,
+    ) -> Started:
+        """As of ``Runs``; ``rerun`` and ``before`` as of ``runs.again.Asker``."""
+        ...
 
     def stop(self) -> None:
         """Stop taking work; runs go on at the next start."""
@@ -82,8 +94,16 @@ class LazyRuns:
         """Why there is no engine, once that is known."""
         return self._problem
 
-    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
-        """See ``Runs.start_run``.
+    def start_run(
+        self,
+        model_run_id: str,
+        option: ModelOption,
+        *,
+        model_id: str | None = None,
+        rerun: str | None = None,
+        before: Callable[[str], None] | None = None,
+    ) -> Started:
+        """See ``Engine.start_run``.
 
         Raises:
             VmiError: ``engine_starting`` (retryable) or why the engine could not be made.
@@ -94,7 +114,7 @@ class LazyRuns:
             )
         if self._engine is None:
             raise self._problem or VmiError("The engine could not be started.", code="engine")
-        return self._engine.start_run(model_run_id, option, model_id=model_id)
+        return self._engine.start_run(model_run_id, option, model_id=model_id, rerun=rerun, before=before)
 
     def stop(self) -> None:
         """Stop the engine, also one that is just being made."""

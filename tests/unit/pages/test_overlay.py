@@ -79,15 +79,18 @@ def test_predictions_say_their_confidence_and_verdict() -> None:
     root = parsed(svg(said + meant, 200, 100, about="picture 1"))
     assert root.get("viewBox") == "0 0 200 100"
     assert root.get("aria-label") == "picture 1; predicted 1 × coin; labelled 1 × cent"
-    groups = {group.get("data-side"): group for group in root.iter(f"{SVG}g")}
-    one, other = groups["prediction"], groups["label"]
+    groups = {(group.get("class", "").split()[0], group.get("data-side")): group for group in root.iter(f"{SVG}g")}
+    assert len(groups) == 4
+    one, other = groups["shape", "prediction"], groups["shape", "label"]
     assert (one.get("data-confidence"), one.get("data-verdict"), one.get("class")) == (
         "0.834",
         "confused",
         "shape prediction wrong",
     )
     assert one.findtext(f"{SVG}title") == "predicted: coin 83 % ✗ wrong class"
-    assert one.findtext(f"{SVG}text") == "coin 83 % ✗ wrong class"
+    words = groups["caption", "prediction"]
+    assert words.findtext(f"{SVG}text") == "coin 83 % ✗ wrong class"
+    assert (words.get("data-confidence"), words.get("data-verdict")) == ("0.834", "confused")
     assert other.get("data-confidence") is None
     assert other.findtext(f"{SVG}title") == "labelled: cent ✗ missed"
 
@@ -96,10 +99,18 @@ def test_predictions_say_their_confidence_and_verdict() -> None:
 def test_any_name_stays_text(name: str, about: str, confidence: float) -> None:
     drawing = draw([Box(name, ID, 1, 2, 3, 4, confidence)], "prediction")
     root = parsed(svg(drawing, 10, 10, about=about))
-    (group,) = root.iter(f"{SVG}g")
-    assert group.get("data-name") == name
-    assert {child.tag for child in group} == {f"{SVG}title", f"{SVG}path", f"{SVG}text"}
-    assert [child.tag for child in root] == [f"{SVG}g"]
+    group, words = root.iter(f"{SVG}g")
+    assert group.get("data-name") == words.get("data-name") == name
+    assert [child.tag for child in group] == [f"{SVG}title", f"{SVG}path"]
+    assert [child.tag for child in words] == [f"{SVG}text"]
+    assert [child.tag for child in root] == [f"{SVG}g"] * 2
+
+
+def test_a_label_that_was_found_is_drawn_without_words() -> None:
+    meant = draw([Box("cent", ID, 1, 2, 3, 4), Box("cent", ID, 5, 5, 3, 4)], "label", verdicts={0: "found"})
+    root = parsed(svg(meant, 20, 10))
+    assert len([group for group in root if group.get("class", "").startswith("shape")]) == 2
+    assert [group.get("data-index") for group in root if group.get("class", "").startswith("caption")] == ["1"]
 
 
 @given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)))
@@ -119,7 +130,7 @@ def test_large_masks_are_traced_small_but_lie_where_they_are() -> None:
     assert abs(shape.top - 300) < 7
     assert abs(shape.width - 1000) < 13
     assert shape.path.count("M") == 2  # the hole
-    assert len(shape.path) < 200
+    assert len(shape.path) < 300
 
 
 def test_a_mask_that_is_none_is_counted() -> None:
