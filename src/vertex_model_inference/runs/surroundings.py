@@ -15,6 +15,7 @@ from vertex_model_inference.runs.watching import Watcher
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec
 from vertex_model_inference.steps.context import Context
+from vertex_model_inference.steps.pressure import Paces
 from vertex_model_inference.storage.index import AssetIndex
 from vertex_model_inference.storage.regions import Regions
 from vertex_model_inference.storage.store import Buckets, Store, open_bucket, open_store
@@ -94,6 +95,7 @@ class Surroundings:
             endpoint=settings.vertex_url,
             credentials=auth.credentials,
         )
+        self._paces = Paces()
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
 
@@ -136,6 +138,7 @@ class Surroundings:
             jobs=self.jobs,
             predictions=self._predictions,
             gemini=self._gemini,
+            paces=self._paces,
         )
 
     def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:
