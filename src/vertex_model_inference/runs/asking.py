@@ -32,5 +32,6 @@ def spec_of(
         shard_rows=settings.shard_rows,
         job_rows=settings.job_rows,
         delivery=option.delivery.over(settings.delivery),
+        run_groups=settings.run_groups,
         rerun=rerun or option.rerun,
     )
