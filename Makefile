@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint serve conformance bench lock clean
+.PHONY: help demo look test fuzz chaos lint serve conformance bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,12 +23,18 @@ $(STAMP): pyproject.toml requirements.lock sandbox-data.lock
 demo: $(STAMP) ## The main job on real data, in the sandbox: Train Model -> predictions in the model run
 	@$(BIN)/vmi demo
 
+look: $(STAMP) ## The same, and then everything stays up: two addresses to open in a browser, until Ctrl-C
+	@$(BIN)/vmi demo --keep
+
 test: $(STAMP) ## All tests
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 fuzz: $(STAMP) ## Decoders against 100,000 changed answers, everything else from outside against 20,000 each (nightly)
 	@VMI_TEST_FUZZ_LINES=100000 VMI_TEST_FUZZ_EXAMPLES=20000 $(BIN)/python -m pytest -n $(JOBS) --timeout 3600 \
 	  tests/property/test_decoder_families.py tests/property/test_hostile_input.py
+
+chaos: $(STAMP) ## Hundreds of runs under faults of every kind, and what became of their rows (under 20 minutes)
+	@$(BIN)/python -m tests.chaos
 
 lint: $(STAMP) ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check src tests bench examples

@@ -114,6 +114,7 @@ class FreeText(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="t
         text: The answer.
         confidence: 0..1, or None.
         by_id: Refer to the question by its id.
+        frames: Of labels, as of ``Answer``; predictions are of the whole asset.
     """
 
     name: str
@@ -122,6 +123,7 @@ class FreeText(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="t
     confidence: float | None = None
     by_id: bool = False
     message_id: str | None = None
+    frames: tuple[tuple[int, int], ...] = ()
 
 
 Question = Radio | Checklist | FreeText

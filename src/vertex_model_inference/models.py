@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 __all__ = [
+    "BudgetRules",
     "DeliveryRules",
     "GeminiRules",
     "MappingRules",
@@ -240,6 +241,22 @@ class PriceRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     per_million_tokens: tuple[float, float] | None = None
 
 
+class BudgetRules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run may use at most; what goes beyond stops it. None: no limit.
+
+    Attributes:
+        max_rows: Data rows that are sent to the model.
+        max_cost: US dollars, by ``prices.cost_of``.
+        max_failed_fraction: Failed rows of those that have ended (0..1), once there are ``failed_from`` of these.
+        failed_from: See there.
+    """
+
+    max_rows: int | None = None
+    max_cost: float | None = None
+    max_failed_fraction: float | None = None
+    failed_from: int = 100
+
+
 class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of the menu: everything that a run needs to know of the model, frozen when the run starts.
 
@@ -269,6 +286,7 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         rerun: What a run does after an earlier one of the same model run: only what is new, failed or ``changed``, or
             ``all`` rows again.
         price: The operator's own prices.
+        budget: What a run may use at most.
     """
 
     name: str
@@ -292,3 +310,4 @@ class ModelOption(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     metrics: bool = False
     rerun: str = "changed"
     price: PriceRules = PriceRules()
+    budget: BudgetRules = BudgetRules()

@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = None
     pages_token: SecretStr | None = None
     pages_iap_audience: str | None = None
+    pages_url: str | None = None
     database_url: Annotated[str, Field(repr=False)] = ""
     data_dir: Path = Path(".vmi")
     allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -97,7 +98,7 @@ class Settings(BaseSettings):
         readings = given.pop("_readings", ())
         return (init_settings, *(_Given(settings_cls, reading) for reading in readings))
 
-    @field_validator("labelbox_url", "vertex_url", "storage_url", "etl_url", "inference_url")
+    @field_validator("labelbox_url", "vertex_url", "storage_url", "pages_url", "etl_url", "inference_url")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:
         return http_url(value) if value else value

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from vertex_model_inference.models import DeliveryRules, GeminiRules, MappingRules, PriceRules, Task
+from vertex_model_inference.models import BudgetRules, DeliveryRules, GeminiRules, MappingRules, PriceRules, Task
 
 __all__ = ["MappingSection", "ModelSection", "http_url"]
 
@@ -128,6 +128,10 @@ class ModelSection(BaseModel):
         canary_rows: So many rows go the whole way before the rest is launched; 0: none.
         canary_empty: ``stop`` or ``go`` when the model finds nothing in any canary row.
         rerun: Run again, does ``changed`` only what is new, failed or changed (the default), ``all`` every row.
+        max_rows: Stop a run before it sends the model more data rows than this.
+        max_cost: Stop a run before it costs more US dollars than this, as far as its price is known (see `vmi plan`).
+        max_failed_fraction: Stop a run when more of the rows that have ended (0..1) failed.
+        max_failed_from: So many rows have ended before that is judged.
         usd_per_1000_rows: Your own price of 1,000 rows, all in all, for ``vmi plan`` and budgets.
         usd_per_node_hour: Your own price of an hour of one machine of the model's batch jobs.
         usd_per_million_tokens: Your own prices of Gemini's tokens, ``[in, out]``, as you pay them for this mode.
@@ -173,6 +177,10 @@ class ModelSection(BaseModel):
     canary_rows: Annotated[int, Field(ge=0, le=1000)] | None = None
     canary_empty: Literal["stop", "go"] | None = None
     rerun: Literal["changed", "all"] = "changed"
+    max_rows: Annotated[int, Field(ge=1)] | None = None
+    max_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_failed_fraction: Annotated[float, Field(ge=0, lt=1)] | None = None
+    max_failed_from: Annotated[int, Field(ge=1)] | None = None
     usd_per_1000_rows: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     usd_per_node_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     usd_per_million_tokens: (
@@ -238,6 +246,22 @@ class ModelSection(BaseModel):
             msg = "at least one of model-run, project, files is needed"
             raise ValueError(msg)
         return tuple(dict.fromkeys(value))
+
+    @model_validator(mode="after")
+    def _fraction_of_what(self) -> ModelSection:
+        if self.max_failed_from is not None and self.max_failed_fraction is None:
+            msg = "max_failed_from says when max_failed_fraction is judged; set that too"
+            raise ValueError(msg)
+        return self
+
+    def budget(self) -> BudgetRules:
+        """What a run may use at most, as the run takes it."""
+        return BudgetRules(
+            max_rows=self.max_rows,
+            max_cost=self.max_cost,
+            max_failed_fraction=self.max_failed_fraction,
+            failed_from=100 if self.max_failed_from is None else self.max_failed_from,
+        )
 
     def price(self) -> PriceRules:
         """Your own prices, as the run takes them."""

@@ -18,7 +18,7 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         decoded/00000.jsonl       Decoded a line: how many annotations of the row are in the file above
         ended/<step>-00000.jsonl  Outcome a line: rows of the shard that ended at that step
         outcomes/00000.jsonl      Outcome a line: exactly one for each row of the shard
-        label_masks/00000.jsonl   masks of labels, fetched once
+        label_masks/00000.jsonl   masks of labels, fetched once; predicted_masks/ of predictions that link to theirs
         agreement/00000.jsonl     RowAgreement a line, for rows that are labelled and answered
         metrics/00000.ndjson      custom metrics of the rows, where the model asks for them
         evaluation.json           Evaluation: predictions against labels, where there are labels
@@ -123,6 +123,7 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         frame_rate: Of a video, frames per second, as its header says; the mean where it varies.
         frame_count: Frames of a video, as its header says.
         frame_times: Where the rate varies: path of the file with the seconds of each frame.
+        notes: What a reader of the row's outcome should know, one sentence each.
     """
 
     data_row_id: str
@@ -139,6 +140,7 @@ class Staged(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     frame_rate: float | None = None
     frame_count: int | None = None
     frame_times: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -17,7 +17,9 @@ from typing import Any
 
 import orjson
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
+from tests.videos import video
 
 from vertex_model_inference.sandbox.child import run_in_thread
 from vertex_model_inference.sandbox.config import SandboxConfig
@@ -150,6 +152,34 @@ def page(browser: Any, labelbox: Server) -> Iterator[Any]:
     assert [url for url in outside if not url.startswith("data:")] == []
 
 
+@pytest.fixture
+def film_row(labelbox: Server, run_id: str) -> str:
+    """A video of ten frames in the run: one track through frames 3 to 7, and an answer in frames 4 to 5."""
+    store = labelbox.store
+    url = store.files.url(store.files.add("film.mp4", video(list(range(0, 400, 40)))))
+    facts = '{"width": 64, "height": 48, "frame_rate": 25, "frame_count": 10}'
+    keyframes = [{"frame": n, "bbox": {"left": left, "top": 8, "width": 16, "height": 16}} for n, left in FILM_KEYS]
+    track = {"feature_id": "v", "name": "car", "confidence": 0.5, "segments": [{"keyframes": keyframes}]}
+    answer = {"name": "fast", "classifications": [], "frames": [{"start": 4, "end": 5}]}
+    asked = {"feature_id": "r", "name": "pace", "radio_answer": answer}
+    with store.database.write() as c:
+        c.execute(
+            "INSERT INTO data_rows(id, dataset_id, global_key, row_data, media_type, media_attributes, processed,"
+            " created_at, updated_at) VALUES('film','d','a film',?,'VIDEO',?,1,0,0)",
+            (url, facts),
+        )
+        c.executemany(
+            "INSERT INTO annotations(owner_id, data_row_id, uuid, import_id, place, feature_id, annotation)"
+            " VALUES(?,'film',?,'i','video',?,?)",
+            [(run_id, form["feature_id"], form["feature_id"], orjson.dumps(form).decode()) for form in (track, asked)],
+        )
+    store.runs.add_rows(run_id, ["film"])
+    return "film"
+
+
+FILM_KEYS = ((3, 0.0), (7, 48.0))
+
+
 def _set_up(page: Any, webhook: _Webhook) -> None:
     page.get_by_role("button", name="Training service").click()
     page.get_by_label("URL").fill(webhook.url)
@@ -182,6 +212,9 @@ def test_the_run_is_watched_live(page: Any, labelbox: Server, run_id: str) -> No
     page.goto(f"/runs/{run_id}")
     page.locator("#status").get_by_text("Predicting").first.wait_for()
     assert page.locator("#rows .badge", has_text="no prediction").count() == 3
+    # What stays is kept as it is: nothing is loaded again, nothing flickers.
+    page.evaluate("document.body.dataset.seen = document.querySelector('[data-row=row0]').dataset.seen = 'yes'")
+    page.evaluate("document.querySelector('[data-row=row1] img').dataset.seen = 'yes'")
     answer = {"name": "mood", "radio_answer": {"name": "calm", "confidence": 0.875, "classifications": []}}
     with labelbox.store.database.write() as c:
         c.execute(
@@ -190,6 +223,8 @@ def test_the_run_is_watched_live(page: Any, labelbox: Server, run_id: str) -> No
             (run_id, orjson.dumps(answer).decode()),
         )
     page.locator("[data-row=row1] .chip.prediction", has_text="0.88").wait_for()
+    for kept in ("body[data-seen]", "[data-row=row0][data-seen]", "[data-row=row1] img[data-seen]"):
+        assert page.locator(kept).count() == 1, kept
     labelbox.store.runs.set_status(run_id, "FAILED", "The model went away.", {})
     page.locator("#status .message", has_text="The model went away.").wait_for()
 
@@ -244,13 +279,59 @@ def test_rows_by_keyboard_with_their_shapes(page: Any, run_id: str) -> None:
     assert not page.locator("[data-row=row0] svg rect.label").is_visible()
 
 
+def test_a_video_is_scrubbed_frame_by_frame(page: Any, run_id: str, film_row: str) -> None:
+    page.goto(f"/runs/{run_id}")
+    page.locator(f"[data-row={film_row}]").click()
+    film, rect = page.locator("#row .film"), page.locator("#row .film svg rect.prediction")
+    playwright.expect(film).to_have_attribute("data-shown", "3")
+    playwright.expect(rect).to_have_attribute("x", "0")
+    frame = page.get_by_role("slider", name="Frame")
+    frame.focus()
+    page.keyboard.press("ArrowRight")
+    playwright.expect(film).to_have_attribute("data-shown", "4")
+    playwright.expect(rect).to_have_attribute("x", "12")
+    playwright.expect(film.locator(".now .chip")).to_have_text("pacefast")
+    assert film.locator("img").evaluate("image => image.naturalWidth") == 64
+    for number, left in ((7, "48"), (6, "36")):
+        frame.fill(str(number))
+        playwright.expect(film).to_have_attribute("data-shown", str(number))
+        playwright.expect(rect).to_have_attribute("x", left)
+    playwright.expect(film.locator(".now .chip")).to_have_count(0)
+    frame.fill("8")
+    playwright.expect(film).to_have_attribute("data-shown", "8")
+    playwright.expect(rect).to_have_count(0)
+    page.get_by_role("button", name="Play").click()
+    playwright.expect(film).to_have_attribute("data-shown", "10")
+    playwright.expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.locator("#row h2", has_text="a film").wait_for()  # arrows moved the frame, not the row
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessible_to_all(browser: Any, labelbox: Server, run_id: str, film_row: str, scheme: str) -> None:
+    labelbox.store.runs.set_status(run_id, "FAILED", "The model went away.", {"vmi_rows": 4})
+    made: Any = labelbox.store.projects.create("people", None, "IMAGE", {})
+    context = browser.new_context(base_url=labelbox.config.labelbox_url, color_scheme=scheme)
+    page = context.new_page()
+    addresses = ["/", "/projects", f"/runs/{run_id}", f"/projects/{made['id']}", "/runs/none"]
+    for address in [*addresses, *(f"/runs/{run_id}/rows/{row}" for row in ("row0", film_row))]:
+        page.goto(address)
+        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        serious = [
+            (each["id"], each["help"], [node["html"] for node in each["nodes"][:3]])
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], address
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_wider_than_a_phone(browser: Any, labelbox: Server, run_id: str, scheme: str) -> None:
     context = browser.new_context(
         base_url=labelbox.config.labelbox_url, viewport={"width": 360, "height": 740}, color_scheme=scheme
     )
     page = context.new_page()
-    for address in ("/", f"/runs/{run_id}", f"/runs/{run_id}/rows/row0"):
+    for address in ("/", "/projects", f"/runs/{run_id}", f"/runs/{run_id}/rows/row0"):
         page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
     context.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import math
 import os
 import shutil
 import signal
@@ -141,13 +142,16 @@ def forked(function: Callable[[], Any], path: Path, kind: type[Any]) -> Any:
     return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=lambda _, text: Path(text))
 
 
-def perform(stage: Stage, cells: Sequence[Cell], lanes: int, *, keep: bool = False) -> Iterator[Result]:
+def perform(
+    stage: Stage, cells: Sequence[Cell], lanes: int, *, until: float = math.inf, keep: bool = False
+) -> Iterator[Result]:
     """Run cells, ``lanes`` of them at a time, in their order; results come as they end.
 
     Args:
         stage: Prepared.
         cells: What to run.
         lanes: Processes at a time.
+        until: No cell is begun after this moment of ``time.monotonic()``.
         keep: Leave the folders of good cells too.
     """
     left = deque(cells)
@@ -156,6 +160,8 @@ def perform(stage: Stage, cells: Sequence[Cell], lanes: int, *, keep: bool = Fal
     with httpx2.Client(timeout=60, trust_env=False) as http:
         try:
             while left or under_way:
+                if time.monotonic() > until:
+                    left.clear()
                 while left and len(under_way) < lanes:
                     under_way.append(_Lane(stage, left.popleft()))
                 for lane in list(under_way):

@@ -21,6 +21,7 @@ __all__ = ["MODELS", "SHARED_ROWS", "Stage", "labelbox_client", "prepared", "sta
 
 SHARED_ROWS = 48
 MODELS = ("batch", "endpoint", "container")
+_VERTEX = {"pending_s": 0.02, "quota_concurrent_jobs": 64}
 _TOOL = {"tool": "rectangle", "name": "thing", "color": "#ff0000", "classifications": []}
 
 
@@ -82,7 +83,8 @@ def prepared(stage: Stage) -> Stage:
         from google.cloud import aiplatform
 
     config = stage.sandbox
-    httpx2.put(f"{config.vertex_url}/_sandbox/settings", json={"pending_s": 0.02, "quota_concurrent_jobs": 64})
+    httpx2.put(f"{config.vertex_url}/_sandbox/settings", json=_VERTEX).raise_for_status()
+    httpx2.put(f"{config.labelbox_url}/_sandbox/settings", json={"export_lines_per_file": 5}).raise_for_status()
     client = labelbox_client(stage)
     normalized = {"tools": [_TOOL], "classifications": []}
     ontology = client.create_ontology("things", normalized, labelbox.MediaType.Image)

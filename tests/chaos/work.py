@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.chaos.cells import FOREVER_S, Cell
 from tests.chaos.ledger import Book, read_book
 from tests.chaos.stage import Stage, labelbox_client
 
-__all__ = ["Scene", "caller_of", "life", "preload"]
+__all__ = ["Scene", "caller_of", "hurry", "life", "preload"]
 
 # Only what waits for an answer that never comes is made less patient, so that it fails within seconds.
 _TIMEOUTS = {
@@ -125,8 +126,13 @@ def _scene(stage: Stage, cell: Cell, folder: Path) -> Scene:
     return scene
 
 
-def _hurry(cell: Cell) -> None:
-    for place, value in {**_TIMEOUTS, **cell.hurry}.items():
+def hurry(more: Mapping[str, float]) -> None:
+    """Make this process less patient.
+
+    Args:
+        more: As ``Cell.hurry``.
+    """
+    for place, value in {**_TIMEOUTS, **more}.items():
         module, _, name = place.partition(":")
         found = importlib.import_module(module)
         assert hasattr(found, name), place
@@ -161,7 +167,7 @@ def life(stage: Stage, cell: Cell, folder: Path, number: int) -> None:
     (folder / "vmi.toml").touch()
     settings = load({**common, "LABELBOX_API_KEY": caller, "VMI_GOOGLE_TOKEN": caller}, folder)
     quiet = load(common, folder)
-    _hurry(cell)
+    hurry(cell.hurry)
     with httpx2.Client(timeout=60, trust_env=False) as http:
         _calm(http, stage, cell, scene)
         if cell.mischief is not None:

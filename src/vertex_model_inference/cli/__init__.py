@@ -14,8 +14,10 @@ from vertex_model_inference.cli import (
     demo,
     engine,
     evaluate,
+    gc,
     models,
     pages,
+    plan,
     report,
     resume,
     retry,
@@ -41,6 +43,7 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
+app.command()(plan.plan)
 app.command()(run.run)
 app.command()(resume.resume)
 app.command()(cancel.cancel)
@@ -53,6 +56,7 @@ app.command()(report.report)
 app.command()(pages.pages)
 app.command()(models.models)
 app.command()(check.check)
+app.command()(gc.gc)
 app.command()(settings.settings)
 app.add_typer(sandbox.app, name="sandbox")
 

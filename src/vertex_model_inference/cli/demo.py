@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vertex_model_inference.cli.demo_serve import free_or_any, program, serving
+from vertex_model_inference.cli.demo_serve import free_or_any, free_port, program, serving
 from vertex_model_inference.errors import VmiError
 
 if TYPE_CHECKING:
@@ -67,15 +67,17 @@ def demo(
         with story.step("Sandbox") as step:
             config = stack.enter_context(running(port_base=port_base, state=folder / "sandbox"))
             step.done("a Labelbox, a Cloud Storage and a Vertex AI, which the real SDKs talk to")
+        port = free_port(_WEBHOOK_PORT if keep else 0)
         environment = {
             **config.environment(),
             "VMI_DATA_DIR": str(folder / "vmi"),
             "VMI_WEBHOOK_SECRET": secrets.token_hex(16),
+            "VMI_PAGES_TOKEN": secrets.token_urlsafe(16),
+            "VMI_PAGES_URL": f"http://127.0.0.1:{port}",
         }
         with story.step("Data") as step:
             seeded = _seed(name, environment, rows, step)
         with story.step("Serve") as step:
-            port = free_or_any(_WEBHOOK_PORT) if keep else 0
             webhook = stack.enter_context(serving(environment, port, folder / "serve.log"))
             _enter(config, webhook, environment["VMI_WEBHOOK_SECRET"])
             step.done(f"vmi serve on {webhook}, entered in Labelbox with its secret")
@@ -91,7 +93,7 @@ def demo(
             step.done(f"{result.annotations:,} annotations, by the labelbox SDK's export of the model run")
         good = _report(status, result, seeded, json_=json_)
         if keep:
-            _look_and_wait(story, folder, config, environment, seeded)
+            _look_and_wait(story, folder, config, environment, seeded, run_id)
         else:
             story.say(f"\nSee it in a browser: {program()} demo{'' if name == 'digits' else f' {name}'} --keep")
     if keep:
@@ -210,6 +212,7 @@ def _look_and_wait(
     config: SandboxConfig,
     environment: dict[str, str],
     seeded: Seeded,
+    run_id: str,
 ) -> None:
     """Say what to open, and wait for Ctrl-C."""
     with story.step("Fresh run") as step:  # so that the button can be pressed by hand, with nothing there yet
@@ -220,27 +223,21 @@ def _look_and_wait(
         "".join(
             f"export {variable}={shlex.quote(value)}\n"
             for variable, value in environment.items()
-            if variable != "VMI_WEBHOOK_SECRET"  # entered already; no command needs it
+            if variable not in ("VMI_WEBHOOK_SECRET", "VMI_PAGES_TOKEN")  # no command in another shell needs them
         )
     )
     base = f"{config.labelbox_url}/runs"
     story.say("\nOpen in a browser:")
     story.say(f"  Labelbox's side    {base}/{seeded.model_run_id}")
-    story.say(f"  vmi's side         {_run_page(config, seeded.model_run_id)}")
+    # What stands behind # is sent to no server and so is in no log.
+    token = environment["VMI_PAGES_TOKEN"]
+    story.say(f"  vmi's side         {environment['VMI_PAGES_URL']}/login?to=/runs/{run_id}#{token}")
     story.say(f"\nPress Train Model yourself, on the fresh run:\n  {base}/{fresh.model_run_id}")
     story.say(f"\nFrom another shell:  . {exports} && {program()} status     (log: {folder / 'serve.log'})")
     story.say("Ctrl-C ends everything.")
     _until_interrupted()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
     story.say("\nStopping ...")
-
-
-def _run_page(config: SandboxConfig, model_run_id: str) -> str:
-    """Where vmi shows the run: the address that it left in Labelbox."""
-    import httpx2
-
-    with httpx2.Client(base_url=config.labelbox_url, timeout=60, trust_env=False) as labelbox:
-        return str(_ok(labelbox.get(f"/_sandbox/model_runs/{model_run_id}"))["metadata"]["vmi_run_url"])
 
 
 def _until_interrupted() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vertex_model_inference.errors import VmiError
 
-__all__ = ["free_or_any", "program", "serving"]
+__all__ = ["free_or_any", "free_port", "program", "serving"]
 
 _STOP_S = 30.0
 _SHOWN_LINES = 10
@@ -21,14 +21,23 @@ _SHOWN_LINES = 10
 
 def free_or_any(port: int, count: int = 1) -> int:
     """``port`` if it and the ``count - 1`` behind it are free on 127.0.0.1; else 0, which stands for any free ones."""
-    for number in range(port, port + count):
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", number))
-            except OSError:
-                return 0
-    return port
+    return port if all(_free(number) for number in range(port, port + count)) else 0
+
+
+def free_port(wanted: int) -> int:
+    """``wanted`` if it is free on 127.0.0.1 and not 0, else another that is."""
+    return _free(wanted) or _free(0)
+
+
+def _free(port: int) -> int:
+    """The port (of 0: any free one), or 0 when it is taken."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+        return int(sock.getsockname()[1])
 
 
 @contextmanager
@@ -37,7 +46,7 @@ def serving(environment: dict[str, str], port: int, log: Path) -> Iterator[str]:
 
     Args:
         environment: Of the sandbox and the run's folder; the person's own environment is beneath it.
-        port: 0 takes a free one.
+        port: Where; a free one.
         log: Where its log goes.
 
     Raises:

@@ -118,6 +118,7 @@ def _split(out: Console, one: SplitScore, *, detailed: bool) -> None:
 
 def _choice(out: Console, one: ChoiceScore, *, detailed: bool) -> None:
     figures = [f"accuracy {percent(one.accuracy)}", f"macro F1 {one.macro.f1:.3f}"]
+    figures += [f"weighted F1 {one.weighted.f1:.3f}", f"micro F1 {one.micro.f1:.3f}"]
     figures += [f"top-{k} {value:.3f}" for k, value in one.top_k.items() if k != "1"]
     if one.jaccard is not None:
         figures.append(f"jaccard {one.jaccard:.3f}")
@@ -136,7 +137,7 @@ def _choice(out: Console, one: ChoiceScore, *, detailed: bool) -> None:
 
 
 def _objects(out: Console, one: ObjectScore, *, detailed: bool) -> None:
-    at = {"iou": f"IoU {one.at}", "distance": f"{one.at} px", "span": one.at}[one.measure]
+    at = {"iou": f"IoU {one.at}", "distance": f"{one.at} px", "span": one.at}.get(one.measure, one.at)
     level = one.levels[0]
     figures = [f"precision {percent(level.precision)}", f"recall {percent(level.recall)}", f"F1 {percent(level.f1)}"]
     if one.measure == "iou":
@@ -145,7 +146,7 @@ def _objects(out: Console, one: ObjectScore, *, detailed: bool) -> None:
         figures += [f"mean IoU {percent(one.mean_overlap)}"]
     elif one.measure == "distance":
         figures += [f"mean distance {one.mean_overlap:.2f} px"] if one.mean_overlap is not None else []
-    else:
+    elif one.measure == "span":
         figures += [f"overlapping F1 {percent(one.levels[1].f1)}"]
     name = one.kind.replace("_", " ")
     out.print(f"  {name} at {at}: {', '.join(figures)}; {one.labels:,} labelled, {one.predictions:,} predicted")

@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 
-from vertex_model_inference.annotations import Checklist, FreeText, Question, Radio
+from vertex_model_inference.annotations import Checklist, FreeText, Question, Radio, Relationship
 from vertex_model_inference.evaluation.agreement import RowAgreement, error_of
 from vertex_model_inference.evaluation.kinds import KINDS, Annotated, Group, judge_objects
 from vertex_model_inference.evaluation.names import ALL, SPLITS, split_number
 from vertex_model_inference.evaluation.objects import ObjectTally, distances, ious, spans
 from vertex_model_inference.evaluation.questions import Questions, RowNotes
+from vertex_model_inference.evaluation.relations import KIND as RELATIONSHIP
+from vertex_model_inference.evaluation.relations import both_ends, judge_relations
 from vertex_model_inference.evaluation.scores import RowCounts, SplitScore
 from vertex_model_inference.rows import Split
 
@@ -21,6 +23,7 @@ __all__ = ["Evaluator", "RowPair"]
 
 _INDEX = attrgetter("index")
 _ASKED = (Radio, Checklist, FreeText)
+_OBJECTS = frozenset((*KINDS, Relationship))
 
 
 class RowPair(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -120,7 +123,7 @@ class Evaluator:
             for side, given in enumerate((pair.predictions or (), pair.labels or ())):
                 for index, each in enumerate(given):
                     kind_type = type(each)
-                    if kind_type in KINDS:
+                    if kind_type in _OBJECTS:
                         if kind_type not in groups:
                             groups[kind_type] = (Group(), Group())
                         group = groups[kind_type][side]
@@ -139,6 +142,11 @@ class Evaluator:
                     kind.name, self._measures[kind.measure], keep_rows=self._keep_rows
                 )
             judge_objects(kind, tally, *groups[known], judged, self.questions)
+        if Relationship in groups:  # once their ends are judged
+            tally = self.objects.get(RELATIONSHIP)
+            if tally is None:
+                tally = self.objects[RELATIONSHIP] = ObjectTally(RELATIONSHIP, both_ends(), keep_rows=self._keep_rows)
+            judge_relations(tally, *groups[Relationship], judged, self.questions)
 
     def _single(self, pair: RowPair, place: tuple[int, int], notes: RowNotes) -> bool:
         """Whether the row is one answer to one radio, as those of classifiers are; then it is judged."""

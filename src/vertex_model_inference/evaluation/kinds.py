@@ -31,7 +31,7 @@ from vertex_model_inference.evaluation.pairing import Overlaps
 from vertex_model_inference.evaluation.questions import Questions, RowNotes
 from vertex_model_inference.rows import Split
 
-__all__ = ["KINDS", "Annotated", "Group", "Kind", "Unmeasured", "judge_objects"]
+__all__ = ["KINDS", "Annotated", "Group", "Judged", "Kind", "Unmeasured", "judge_objects", "note_matches"]
 
 
 class Unmeasured(msgspec.Struct, frozen=True, gc=False):
@@ -172,7 +172,7 @@ def judge_objects(
         ]
     else:
         matches = _mostly(met, said_owner, meant_owner, len(said.annotations))
-    _note(kind, judged, said, meant, matches, questions)
+    note_matches(kind.name, judged, said, meant, matches, questions)
 
 
 Match = tuple[int, bool, float]
@@ -196,9 +196,18 @@ def _mostly(met: Met, said_owner: Ints, meant_owner: Ints, count: int) -> list[M
     return matches
 
 
-def _note(kind: Kind, judged: Judged, said: Group, meant: Group, matches: list[Match], questions: Questions) -> None:
+def note_matches(
+    name: str, judged: Judged, said: Group, meant: Group, matches: list[Match], questions: Questions
+) -> None:
+    """Write down what each prediction and each label of one kind turned out to be, and judge answers about objects.
+
+    Args:
+        name: Of the kind. ``judged``: rows with their numbers and notes.
+        said: Predictions. ``meant``: labels.
+        matches: Of each prediction.
+        questions: Where answers about objects that are right are counted.
+    """
     back: list[tuple[int, bool] | None] = [None] * len(meant.annotations)
-    name = kind.name
     for one, place, (label, same, overlap) in zip(said.annotations, said.places, matches, strict=True):
         _, _, notes = judged[place[0]]
         confidence = one.confidence

@@ -97,7 +97,7 @@ class Questions:
             answers = said_by.get(key, [])
             path, first = f"{prefix}{key[0]}", meant[0][1]
             if isinstance(first, FreeText):
-                self._text(path, meant[0][0], first, answers, place, notes)
+                self._texts(path, meant, answers, place, notes)
             elif isinstance(first, Radio):
                 self._radio(path, meant, answers, place, notes, (scores or {}).get(key[0]))
             else:
@@ -140,10 +140,20 @@ class Questions:
                     Said(index=index, feature=path, name=name, verdict=SaidVerdict.OPEN, confidence=confidence)
                 )
 
-    def _text(self, path: str, index: int, label: FreeText, said: Indexed, place: Place, notes: RowNotes) -> None:
+    def _texts(self, path: str, meant: Indexed, said: Indexed, place: Place, notes: RowNotes) -> None:
+        """The label's text; of a video each of its texts, by the frames in which it stands."""
+        texts = [(index, text) for index, text in meant if isinstance(text, FreeText)]
+        framed = [(index, text) for index, text in texts if text.frames]
+        for index, text in framed or texts[:1]:
+            frames = sum(last - first + 1 for first, last in text.frames) or 1
+            self._text(path, index, text, said, place, notes, frames)
+
+    def _text(
+        self, path: str, index: int, label: FreeText, said: Indexed, place: Place, notes: RowNotes, weight: int
+    ) -> None:
         tally = self._of(TextTally, path)
         given = next(((i, text) for i, text in said if isinstance(text, FreeText)), None)
-        error = tally.add(*place, label.text, None if given is None else given[1].text)
+        error = tally.add(*place, label.text, None if given is None else given[1].text, weight)
         if given is None:
             notes.meant.append(Meant(index=index, feature=path, name=label.name, verdict=LabelVerdict.MISSED))
             return

@@ -161,9 +161,9 @@ class ObjectScore(msgspec.Struct, frozen=True, kw_only=True):
     """All tools of one kind.
 
     Attributes:
-        kind: ``box``, ``polygon``, ``mask``, ``line``, ``point``, ``entity``, ``document_entity``, ``video_box`` or
-            ``video_mask`` (the last two: each frame counts as a picture).
-        measure: ``iou``, ``distance`` (pixels) or ``span``.
+        kind: ``box``, ``polygon``, ``mask``, ``line``, ``point``, ``entity``, ``document_entity``, ``relationship``,
+            ``video_box`` or ``video_mask`` (the last two: each frame counts as a picture).
+        measure: ``iou``, ``distance`` (pixels), ``span`` or ``ends`` (of relationships).
         at: The chosen level, as in ``levels``.
         labels: Objects labelled. ``predictions``: objects predicted. Of videos: in each frame.
         mean_average_precision: Mean over classes and, of ``iou``, over the levels .5 to .95 (COCO's mAP).

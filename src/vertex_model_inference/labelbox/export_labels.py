@@ -18,6 +18,7 @@ from vertex_model_inference.annotations import (
     Polygon,
     Polyline,
     Question,
+    Relationship,
     Selection,
     TextEntity,
 )
@@ -25,26 +26,13 @@ from vertex_model_inference.errors import RowError
 from vertex_model_inference.geometry.polygons import open_ring
 from vertex_model_inference.labelbox.export_answers import ExportQuestion, answered
 from vertex_model_inference.labelbox.export_videos import Frame, video_annotations
+from vertex_model_inference.labelbox.linked_masks import LinkedMask, LinkedVideoMask
 from vertex_model_inference.labelbox.vocabulary import Vocabulary
 
-__all__ = ["Labelled", "LabelledRow", "LinkedMask", "parse_labels"]
+__all__ = ["Labelled", "LabelledRow", "parse_labels"]
 
 
-class LinkedMask(msgspec.Struct, gc=False, frozen=True, omit_defaults=True, tag="linked_mask"):
-    """A mask as exports give it: a picture behind a URL that needs the API key, white (or any colour) on black.
-
-    Attributes:
-        name: The tool's name. ``feature_schema_id``: its schema id. ``url``: never logged.
-        classifications: Answered questions about the object.
-    """
-
-    name: str
-    feature_schema_id: str
-    url: str
-    classifications: tuple[Question, ...] = ()
-
-
-Labelled = Annotation | DocumentEntity | LinkedMask
+Labelled = Annotation | DocumentEntity | LinkedMask | LinkedVideoMask
 """An annotation of a label."""
 
 
@@ -53,7 +41,8 @@ class LabelledRow(msgspec.Struct, gc=False, frozen=True):
 
     Attributes:
         data_row_id: The row.
-        annotations: In the order of the export: objects, classifications, then those of the frames of a video.
+        annotations: In the order of the export: objects, classifications, relationships between these objects, then
+            those of the frames of a video.
         unsupported: Kinds that there is no type for -> how many.
         labels: How many labels the row has; the annotations are the first's.
     """
@@ -98,7 +87,23 @@ class _Link(msgspec.Struct, gc=False):
     url: str
 
 
+class _Ends(msgspec.Struct, gc=False):
+    """Feature ids of the objects that belong together."""
+
+    source: str
+    target: str
+
+
+class _Relationship(msgspec.Struct, gc=False):
+    name: str | None = None
+    value: str | None = None
+    feature_schema_id: str | None = None
+    unidirectional_relationship: _Ends | None = None
+    bidirectional_relationship: _Ends | None = None
+
+
 class _Object(msgspec.Struct, gc=False):
+    feature_id: str = ""
     name: str | None = None
     value: str | None = None
     feature_schema_id: str | None = None
@@ -117,7 +122,7 @@ class _Object(msgspec.Struct, gc=False):
 class _Annotations(msgspec.Struct, gc=False):
     objects: list[_Object] | None = None
     classifications: list[ExportQuestion] | None = None
-    relationships: list[msgspec.Raw] | None = None
+    relationships: list[_Relationship] | None = None
     frames: dict[str, Frame] | None = None
     segments: dict[str, list[tuple[int, int]]] | None = None
 
@@ -135,6 +140,7 @@ class _OnlyId(msgspec.Struct, gc=False):
     data_row_id: str = ""
 
 
+RELATIONSHIP = "relationship"
 _LINE = msgspec.json.Decoder(_Line)
 _ID = msgspec.json.Decoder(_OnlyId)
 
@@ -163,11 +169,13 @@ def parse_labels(line: bytes, names: Vocabulary) -> LabelledRow:
     found: list[Labelled] = []
     if labels:
         given = labels[0].annotations
+        places: dict[str, int] = {}
         for each in given.objects or ():
             made = _object(each, names)
             if made is None:
                 unsupported[each.annotation_kind or "unknown object"] += 1
             else:
+                places[each.feature_id] = len(found)
                 found.append(made)
         for question in given.classifications or ():
             one = answered(question, names)
@@ -175,11 +183,26 @@ def parse_labels(line: bytes, names: Vocabulary) -> LabelledRow:
                 unsupported["unknown classification"] += 1
             else:
                 found.append(one)
-        if given.relationships:
-            unsupported["relationship"] += len(given.relationships)
+        for relation in given.relationships or ():
+            related = _relationship(relation, places, names)
+            if related is None:
+                unsupported[RELATIONSHIP] += 1
+            else:
+                found.append(related)
         if given.frames:
             found += video_annotations(given.frames, given.segments or {}, names, unsupported)
     return LabelledRow(row.data_row_id, tuple(found), dict(unsupported), len(labels))
+
+
+def _relationship(each: _Relationship, places: dict[str, int], names: Vocabulary) -> Relationship | None:
+    """None: of another form, or an end of it is no object of the label that is read."""
+    directed = each.unidirectional_relationship
+    ends = directed or each.bidirectional_relationship
+    if ends is None or ends.source not in places or ends.target not in places:
+        return None
+    schema_id = each.feature_schema_id or ""
+    name = names.name(each.name or each.value, schema_id)
+    return Relationship(name, schema_id, places[ends.source], places[ends.target], directed is not None)
 
 
 def _object(each: _Object, names: Vocabulary) -> Labelled | None:

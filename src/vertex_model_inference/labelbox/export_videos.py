@@ -10,8 +10,9 @@ from collections import Counter
 
 import msgspec
 
-from vertex_model_inference.annotations import Answer, Checklist, KeyFrame, Radio, VideoBox
+from vertex_model_inference.annotations import Answer, Checklist, FreeText, KeyFrame, Radio, VideoBox
 from vertex_model_inference.labelbox.export_answers import ExportQuestion, answered
+from vertex_model_inference.labelbox.linked_masks import LinkedVideoMask
 from vertex_model_inference.labelbox.vocabulary import Vocabulary
 
 __all__ = ["Frame", "video_annotations"]
@@ -24,12 +25,17 @@ class _Box(msgspec.Struct):
     height: float
 
 
+class _Link(msgspec.Struct):
+    url: str
+
+
 class _Object(msgspec.Struct):
     name: str | None = None
     value: str | None = None
     feature_schema_id: str | None = None
     annotation_kind: str | None = None
     bounding_box: _Box | None = None
+    mask: _Link | None = None
 
 
 class Frame(msgspec.Struct):
@@ -39,12 +45,13 @@ class Frame(msgspec.Struct):
     classifications: list[ExportQuestion] | None = None
 
 
+Found = VideoBox | LinkedVideoMask | Radio | Checklist | FreeText
 Spans = dict[str, list[tuple[int, int]]]
 
 
 def video_annotations(
     frames: dict[str, Frame], segments: Spans, names: Vocabulary, unsupported: Counter[str]
-) -> list[VideoBox | Radio | Checklist]:
+) -> list[Found]:
     """The objects and answers of a video.
 
     Args:
@@ -59,20 +66,25 @@ def video_annotations(
 
 def _boxes(
     frames: list[tuple[int, Frame]], segments: Spans, names: Vocabulary, unsupported: Counter[str]
-) -> list[VideoBox | Radio | Checklist]:
+) -> list[Found]:
     keys: dict[str, list[KeyFrame]] = {}
     heads: dict[str, _Object] = {}
     strange: dict[str, str] = {}
+    masks: dict[str, list[tuple[int, str]]] = {}
     for number, frame in frames:
         for feature_id, each in (frame.objects or {}).items():
             box = each.bounding_box
+            if each.mask is not None:
+                heads.setdefault(feature_id, each)
+                masks.setdefault(feature_id, []).append((number, each.mask.url))
+                continue
             if box is None or box.width <= 0 or box.height <= 0:
                 strange[feature_id] = each.annotation_kind or "unknown video object"
                 continue
             heads.setdefault(feature_id, each)
             keys.setdefault(feature_id, []).append(KeyFrame(number, box.left, box.top, box.width, box.height))
     unsupported.update(kind for feature_id, kind in strange.items() if feature_id not in keys)
-    found: list[VideoBox | Radio | Checklist] = []
+    found: list[Found] = []
     for feature_id, frames_of in keys.items():
         head = heads[feature_id]
         schema_id = head.feature_schema_id or ""
@@ -83,6 +95,10 @@ def _boxes(
                 _stretches(frames_of, segments.get(feature_id) or [(frames_of[0].frame, frames_of[-1].frame)]),
             )
         )
+    for feature_id, pictures in masks.items():
+        head = heads[feature_id]
+        schema_id = head.feature_schema_id or ""
+        found.append(LinkedVideoMask(names.name(head.name or head.value, schema_id), schema_id, tuple(pictures)))
     return found
 
 
@@ -101,21 +117,25 @@ def _stretches(keys: list[KeyFrame], spans: list[tuple[int, int]]) -> tuple[tupl
 
 def _answers(
     frames: list[tuple[int, Frame]], segments: Spans, names: Vocabulary, unsupported: Counter[str]
-) -> list[VideoBox | Radio | Checklist]:
+) -> list[Found]:
     """Each answer with the stretches at both ends of which it is stated."""
     stated: dict[str, dict[int, dict[str, Answer]]] = {}
     questions: dict[str, Radio | Checklist] = {}
+    texts: dict[str, dict[int, FreeText]] = {}
     for number, frame in frames:
         for question in frame.classifications or ():
             made = answered(question, names)
-            if not isinstance(made, Radio | Checklist):
-                unsupported["text in frames of a video"] += 1
+            if made is None:
+                unsupported["unknown classification"] += 1
+                continue
+            if isinstance(made, FreeText):
+                texts.setdefault(question.feature_id, {})[number] = made
                 continue
             questions.setdefault(question.feature_id, made)
             answers = (made.answer,) if isinstance(made, Radio) else made.answers
             there = stated.setdefault(question.feature_id, {}).setdefault(number, {})
             there.update((answer.name, answer) for answer in answers)
-    found: list[VideoBox | Radio | Checklist] = []
+    found: list[Found] = []
     for feature_id, made in questions.items():
         at = stated[feature_id]
         held: dict[str, tuple[Answer, list[tuple[int, int]]]] = {}
@@ -127,4 +147,15 @@ def _answers(
             found += [msgspec.structs.replace(made, answer=answer) for answer in chosen]
         elif chosen:
             found.append(msgspec.structs.replace(made, answers=tuple(sorted(chosen, key=lambda each: each.name))))
+    for feature_id, stated_texts in texts.items():
+        found += _texts(stated_texts, segments.get(feature_id) or [(number, number) for number in stated_texts])
     return found
+
+
+def _texts(stated: dict[int, FreeText], spans: list[tuple[int, int]]) -> list[FreeText]:
+    """Each text that is written, with the frames in which it stands."""
+    held: dict[str, tuple[FreeText, list[tuple[int, int]]]] = {}
+    for first, last in sorted(spans):
+        if first in stated:
+            held.setdefault(stated[first].text, (stated[first], []))[1].append((first, last))
+    return [msgspec.structs.replace(one, frames=tuple(where)) for one, where in held.values()]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,11 +23,13 @@ from vertex_model_inference.annotations import (
     FreeText,
     KeyFrame,
     Mask,
+    MaskLink,
     Point,
     Polygon,
     Polyline,
     Question,
     Radio,
+    Relationship,
     Selection,
     TextEntity,
     VideoBox,
@@ -37,7 +40,7 @@ from vertex_model_inference.geometry.polygons import open_ring
 from vertex_model_inference.geometry.runs import MAX_PIXELS, encode
 from vertex_model_inference.labelbox.vocabulary import Vocabulary
 
-__all__ = ["Uploaded", "mask_of_png", "parse_prediction"]
+__all__ = ["Uploaded", "mask_of_png", "parse_prediction", "parse_predictions"]
 
 Uploaded = Annotation | DocumentEntity
 """An annotation that was read back."""
@@ -73,6 +76,8 @@ class _Selection(msgspec.Struct, gc=False):
 
 class _Mask(msgspec.Struct, gc=False):
     png: str | None = None
+    instanceURI: str | None = None  # noqa: N815
+    colorRGB: tuple[int, int, int] | None = None  # noqa: N815
 
 
 class _Picture(msgspec.Struct, gc=False):
@@ -121,7 +126,15 @@ class _Question(msgspec.Struct, gc=False):
     answers: list[_Answer] | None = None
 
 
+class _Related(msgspec.Struct, gc=False):
+    source: str = ""
+    target: str = ""
+    type: str = "unidirectional"
+
+
 class _Row(_Question, gc=False):
+    uuid: str = ""
+    relationship: _Related | None = None
     dataRow: _DataRow = msgspec.field(default_factory=_DataRow)  # noqa: N815
     messageId: str | None = None  # noqa: N815
     frames: list[_Range] | None = None
@@ -149,14 +162,58 @@ def parse_prediction(line: bytes, names: Vocabulary) -> tuple[str, Uploaded | No
         names: Of the ontology.
 
     Returns:
-        The data row's id (or global key), and the annotation; None: there is no type for its kind.
+        The data row's id (or global key), and the annotation; None: there is no type for its kind, or it is a
+        relationship, whose ends only ``parse_predictions`` can find.
 
     Raises:
         RowError: ``prediction_form``, it is not of the form that Labelbox imports.
     """
+    row, annotation = _parsed(line, names)
+    return row.dataRow.id or row.dataRow.globalKey or "", annotation
+
+
+def parse_predictions(lines: Sequence[bytes], names: Vocabulary) -> list[Uploaded | None]:
+    """All rows of ``predictions/00000.ndjson`` that are one data row's, so that relationships find their ends.
+
+    Args:
+        lines: Each without its end.
+        names: Of the ontology.
+
+    Returns:
+        An annotation for each line, in their order; None: it is not of a form that is read here, or an end of the
+        relationship is not among the lines.
+    """
+    found: list[Uploaded | None] = []
+    places: dict[str, int] = {}
+    relations: list[tuple[int, _Row, _Related]] = []
+    for place, line in enumerate(lines):
+        try:
+            row, annotation = _parsed(line, names)
+        except RowError:
+            found.append(None)
+            continue
+        found.append(annotation)
+        places[row.uuid] = place
+        if row.relationship is not None:
+            relations.append((place, row, row.relationship))
+    for place, row, ends in relations:
+        if ends.source in places and ends.target in places:
+            schema_id = row.schemaId or ""
+            found[place] = Relationship(
+                names.name(row.name, schema_id),
+                schema_id,
+                places[ends.source],
+                places[ends.target],
+                ends.type == "unidirectional",
+                row.confidence,
+            )
+    return found
+
+
+def _parsed(line: bytes, names: Vocabulary) -> tuple[_Row, Uploaded | None]:
     try:
         row = _ROW.decode(line)
-        return row.dataRow.id or row.dataRow.globalKey or "", _annotation(row, names)
+        return row, _annotation(row, names)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise RowError(
             f"A prediction is not of the form that Labelbox imports: {error}.",
@@ -183,7 +240,8 @@ def _annotation(row: _Row, names: Vocabulary) -> Uploaded | None:
         return Point(name, schema_id, row.point.x, row.point.y, **shared)
     if row.mask is not None:
         if row.mask.png is None:
-            return None
+            link, color = row.mask.instanceURI, row.mask.colorRGB
+            return None if link is None or color is None else MaskLink(name, schema_id, link, color, **shared)
         return Mask(name, schema_id, *mask_of_png(_decoded(row.mask.png)), **shared)
     if row.location is not None:
         where = row.location
@@ -230,8 +288,12 @@ def _decoded(text: str) -> bytes:
         raise ValueError(f"the mask is not base64: {error}") from None
 
 
-def mask_of_png(picture: bytes) -> tuple[bytes, int, int]:
-    """A mask's PNG -> its run lengths (COCO, compressed), width and height; whatever is not black (or clear) is set.
+def mask_of_png(picture: bytes, color: tuple[int, int, int] | None = None) -> tuple[bytes, int, int]:
+    """A mask's PNG -> its run lengths (COCO, compressed), width and height in pixels.
+
+    Args:
+        picture: The file.
+        color: Red, green and blue, 0..255, of the pixels that are set; None: whatever is not black (or clear).
 
     Raises:
         ValueError: Not a picture that can be read, or one of too many pixels.
@@ -243,11 +305,14 @@ def mask_of_png(picture: bytes) -> tuple[bytes, int, int]:
             width, height = opened.size
             if width * height > MAX_PIXELS:
                 raise ValueError(f"the mask has {width} x {height} pixels")
-            plain = opened.convert("RGBA") if opened.mode not in ("L", "1", "RGB") else opened
+            usual = opened.mode in ("L", "1", "RGB") and color is None
+            plain = opened if usual else opened.convert("RGBA" if color is None else "RGB")
             pixels = np.asarray(plain)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"the mask is not a PNG that can be read: {type(error).__name__}") from None
-    if pixels.ndim == 2:
+    if color is not None:
+        drawn = (pixels == np.asarray(color)).all(axis=2)
+    elif pixels.ndim == 2:
         drawn = pixels != 0
     elif pixels.shape[2] == 4:
         drawn = (pixels[:, :, :3] != 0).any(axis=2) & (pixels[:, :, 3] != 0)

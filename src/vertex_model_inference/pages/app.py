@@ -55,7 +55,10 @@ def create_pages(site: Site, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
     def trouble(request: Request, status: int, message: str, hint: str) -> Response:
         return site.render.page(request, "trouble.html", status, message=message, hint=hint)
 
-    handlers: dict[Any, Any] = {VmiError: explained, HTTPException: http_error}
+    def unexpected(request: Request, _: Exception) -> Response:
+        return trouble(request, 500, "Something went wrong in this server.", "The server's log has the cause.")
+
+    handlers: dict[Any, Any] = {VmiError: explained, HTTPException: http_error, Exception: unexpected}
     app = Starlette(
         routes=[
             Route("/static/{name}", _static),

@@ -129,8 +129,8 @@ class Renderer:
         """A template filled in."""
         return self._environment.get_template(name).render(**values)
 
-    def page(self, request: Request, name: str, status: int = 200, **values: Any) -> Response:
+    def page(self, request: Request, name: str, http_status: int = 200, **values: Any) -> Response:
         """A page. Templates see the visitor as ``visitor`` (see ``access.Visitor``; None: nobody has signed in)."""
         visitor = request.scope.get("state", {}).get("visitor")
         text = self.text(name, visitor=visitor, **values)
-        return Response(text, status, HEADERS, "text/html; charset=utf-8")
+        return Response(text, http_status, HEADERS, "text/html; charset=utf-8")

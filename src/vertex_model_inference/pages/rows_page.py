@@ -170,7 +170,7 @@ class _Thing(msgspec.Struct, frozen=True):
 
 
 def _objects(facts: RowFacts) -> list[_Thing]:
-    """What has a place in the asset: labels, then predictions, the surest first."""
+    """What has a place in the asset."""
     verdicts = verdicts_of(facts.agreement)
     found: list[_Thing] = []
     for side, given, known in (
@@ -182,8 +182,16 @@ def _objects(facts: RowFacts) -> list[_Thing]:
             for index, each in enumerate(given)
             if each is not None and not isinstance(each, Radio | Checklist | FreeText)
         ]
-        found += sorted(mine, key=lambda one: -1.0 if one.confidence is None else -one.confidence)
-    return found
+        found += mine
+    # What is wrong comes first, then predictions, the surest first.
+    return sorted(
+        found,
+        key=lambda one: (
+            one.verdict not in ("confused", "false_alarm", "missed"),
+            one.side == "label",
+            -1.0 if one.confidence is None else -one.confidence,
+        ),
+    )
 
 
 def _words(run: OpenRun, filters: Filters) -> dict[str, Any]:

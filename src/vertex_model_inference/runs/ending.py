@@ -53,11 +53,10 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None, *,
         StorageError: The outcomes cannot be read.
     """
     counts = Counts()
-    stale = 0
+    stale = undone = 0
     causes: Counter[str] = Counter()
     delivered: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    left = 0
     usual = context.spec.delivery.destinations or ()
     for entry in _listed(context, expected):
         shard: list[Outcome] = [_OUTCOME.decode(line) for line in context.store.lines(entry.path)]
@@ -69,21 +68,21 @@ def finish(context: Context, expected: Counts, error: tuple[str, str] | None, *,
                 code = item.code or "unknown"
                 causes[code] += 1
                 examples.setdefault(code, item.message or "")
-            left += item.code in (CANCELLED, BUDGET) and item.status is OutcomeStatus.SKIPPED
+            undone += item.code in (CANCELLED, BUDGET) and item.status is OutcomeStatus.SKIPPED and not item.reused
     if error is not None:
         strip_open_shards(context)
     if counts != expected:
         log.warning("outcome files and groups differ", run_id=context.spec.run_id, files=counts, groups=expected)
-    stop = _stop(context, error, left, whole=whole)
+    stop = _stop(context, error, undone, whole=whole)
     if stop is not None:
-        state, message = _stopped(counts, causes, stop, left, whole=whole)
+        state, message = _stopped(counts, causes, stop, undone, whole=whole)
     else:
         state, message = _verdict(counts, causes, examples, error)
     elsewhere = _elsewhere(context) if state is RunState.COMPLETE else ""
     if stop is None and context.halt.stop is not None and state is RunState.COMPLETE:
         message = f"{message} {context.halt.stop.words} Nothing was left to do."
     message = " ".join(filter(None, (message, _whereabouts(context, delivered), elsewhere, _stale(stale))))
-    status = Progress.last_status(context.spec, counts, left)
+    status = Progress.last_status(context.spec, counts, undone)
     metadata = {
         **progress_metadata(status, run_url(context)),
         "vmi_delivered": dict(delivered),
@@ -151,7 +150,7 @@ def _last_word(context: Context, state: RunState, trouble: str, metadata: dict[s
             )
 
 
-def _stop(context: Context, error: tuple[str, str] | None, left: int, *, whole: bool) -> tuple[str, str] | None:
+def _stop(context: Context, error: tuple[str, str] | None, undone: int, *, whole: bool) -> tuple[str, str] | None:
     """(code, sentence) of what stopped the run, if it was cancelled or a budget was used up before its work was done.
 
     A run that was cancelled when nothing was left to do has completed all the same.
@@ -159,21 +158,21 @@ def _stop(context: Context, error: tuple[str, str] | None, left: int, *, whole: 
     if error is not None and error[0] == BUDGET:
         return error
     stop = context.halt.stop
-    if stop is not None and (left or not whole):
+    if stop is not None and (undone or not whole):
         return stop.code, stop.words
     return None
 
 
 def _stopped(
-    counts: Counts, causes: Counter[str], stop: tuple[str, str], left: int, *, whole: bool
+    counts: Counts, causes: Counter[str], stop: tuple[str, str], undone: int, *, whole: bool
 ) -> tuple[RunState, str]:
     parts = [f"{counts.predicted:,} predicted"]
     if counts.empty:
         parts.append(f"{counts.empty:,} empty")
-    if left:
-        parts.append(f"{left:,} not done")
-    if counts.skipped > left:
-        parts.append(f"{counts.skipped - left:,} skipped")
+    if undone:
+        parts.append(f"{undone:,} not done")
+    if counts.skipped > undone:
+        parts.append(f"{counts.skipped - undone:,} skipped")
     if counts.failed:
         listed = ", ".join(f"{code} {n:,}" for code, n in causes.most_common(5))
         parts.append(f"{counts.failed:,} failed ({listed})")
@@ -242,11 +241,14 @@ def _elsewhere(context: Context) -> str:
 
 
 def run_url(context: Context) -> str:
-    """Where people can look at the run: the Cloud console for a bucket (which asks who they are), or the folder.
+    """Where people can look at the run: its page where ``VMI_PAGES_URL`` is set (which asks them to sign in).
 
-    In a sandbox, the status file's own address.
+    Else the Cloud console for a bucket (which asks who they are), or the folder; in a sandbox, the status file's own
+    address.
     """
     store, folder = context.store, context.files.folder
+    if context.settings.pages_url:
+        return f"{context.settings.pages_url}/runs/{context.spec.run_id}"
     if not store.root.startswith("gs://"):
         return store.uri(folder)
     place = f"{store.root.removeprefix('gs://')}/{folder}"

@@ -7,18 +7,19 @@ keep no state), so this file reads as the design tells the story.
 from __future__ import annotations
 
 import re
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
 import msgspec
 import structlog
 
-from vertex_model_inference.errors import LabelboxError, StorageError, VmiError
+from vertex_model_inference.errors import StorageError, VmiError
 from vertex_model_inference.models import Predictor
 from vertex_model_inference.outcomes import Counts, OutcomeStatus
+from vertex_model_inference.runs.budgets import Spending, check_price
 from vertex_model_inference.runs.ending import Finished, fail, finish
+from vertex_model_inference.runs.grouping import Group, Runner, groups, timed
 from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.runs.status import STEPS, RunState
 from vertex_model_inference.steps import (
@@ -27,10 +28,7 @@ from vertex_model_inference.steps import (
     decode,
     destinations,
     evaluate,
-    export,
     fingerprints,
-    gemini_batch,
-    memory,
     predict_batch,
     predict_online,
     recall,
@@ -38,9 +36,9 @@ from vertex_model_inference.steps import (
 )
 from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context, Stop
-from vertex_model_inference.steps.halting import Ending, HaltedError
+from vertex_model_inference.steps.halting import BUDGET, Ending, HaltedError
+from vertex_model_inference.storage.sweeping import wait_while_swept
 from vertex_model_inference.vertex.jobs import BatchJob
-from vertex_model_inference.waiting import noting
 
 __all__ = ["Finished", "Group", "Runner", "end", "group_flow", "groups", "leave", "run_flow", "stage_group", "stopped"]
 
@@ -51,39 +49,8 @@ log = structlog.get_logger()
 
 GROUPS_IN_FLIGHT = 4
 POLL_S = 20.0
-_AGAIN_SHARDS = 10
-"""Of which answers are read again in one group: it is only reckoning."""
-_CARRIED_FROM = 1_000_000
-"""Numbers of groups for which nothing is done, apart from the others': those name jobs."""
 _CANCELLING_POLLS = 30
 """So many looks, of ``POLL_S`` each, a job may take to be cancelled; then its run ends without what it wrote."""
-_EXPORTS_IN_VAIN = 3
-"""So many exports of a run may expire one after the other without a new row."""
-
-
-class Group(NamedTuple):
-    """Shards that go to the model together: one batch job, or one stream of online requests.
-
-    ``canary``: the rest of the run waits for what becomes of this one. ``way``: how far its rows go, ``carried``,
-    ``again`` (from decode on) or ``work``; see ``steps/choosing.py``.
-    """
-
-    number: int
-    shards: list[int]
-    canary: bool = False
-    way: str = Way.WORK.value
-
-
-class Runner(Protocol):
-    """Calls steps so that they are remembered, and groups so that they run beside each other."""
-
-    def step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The step's result, remembered from an earlier life of the run where there was one."""
-
-    def group(
-        self, context: Context, progress: Progress, group: Group, *, staged: bool = False
-    ) -> Callable[[], Counts]:
-        """Start a group, from predict on when it is ``staged``; the returned function waits for it."""
 
 
 def prepare(context: Context) -> str:
@@ -94,15 +61,18 @@ def prepare(context: Context) -> str:
     Raises:
         NotFoundError: The model run, its model or the project does not exist.
         UploadRefusedError: Labelbox takes no predictions in model runs, and there is no fallback.
-        SettingsError: The project cannot take the predictions.
+        SettingsError: The project cannot take the predictions, or a budget cannot be kept.
         LabelboxError: Labelbox did not answer.
+        ConflictError: Assets are being removed, and that takes longer than a run waits.
     """
     info = context.labelbox.model_run(context.spec.model_run_id)
     ontology = context.labelbox.ontology(info.ontology_id)
     context.store.put(context.files.ontology, msgspec.json.encode(ontology))
     context.store.put(context.files.spec, msgspec.json.encode(context.spec))
+    wait_while_swept(context.store)
     prints = fingerprints.fingerprints(context.spec, msgspec.json.encode(ontology))
     context.store.put(context.files.fingerprints, msgspec.json.encode(prints))
+    check_price(context.spec.option)
     destinations.check_destinations(context, ontology)
     return ontology.id
 
@@ -112,42 +82,54 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
     error: VmiError | None = None
     stop: Stop | None = None
     counts = Counts()
-    waiting: deque[Callable[[], Counts]] = deque()
-    tried: Callable[[], Counts] | None = None
-    tried_shard = 0
+    spending = Spending(runner, context)
+    waiting: deque[tuple[Group, Callable[[], Counts]]] = deque()
+    tried: tuple[Group, Callable[[], Counts]] | None = None
+
+    def settle(group: Group, wait: Callable[[], Counts]) -> None:
+        nonlocal counts
+        ended = wait()
+        counts += ended
+        spending.ended(group, ended)
+
     try:
         runner.step("prepare", prepare, context)
         progress.stage(RunState.EXPORTING)
         for group in groups(runner, context, progress):
             if group.way == Way.CARRIED:
-                counts += carry(runner, context, progress, group)
+                carried = carry(runner, context, progress, group)
+                counts += carried
+                spending.carried(carried)
                 continue
             if group.canary:
-                tried, tried_shard = runner.group(context, progress, group), group.shards[0]
+                spending.launched(group)
+                tried = (group, runner.group(context, progress, group))
                 continue
             staged = False
             if tried is not None:
                 # Assets cost no model: those of the first group are made ready while the canary is away.
-                staged = _staged(runner, context, progress, group)
-                counts += tried()
+                staged = not group.over and _staged(runner, context, progress, group)
+                settle(*tried)
+                stop = runner.step("canary", canary.judge, context, tried[0].shards[0])
                 tried = None
-                stop = runner.step("canary", canary.judge, context, tried_shard)
-            if stop is not None:
+            while waiting and (len(waiting) >= GROUPS_IN_FLIGHT or spending.blind):
+                settle(*waiting.popleft())
+            stop = stop or spending.stop(group)
+            if stop is not None and not (stop.code == BUDGET and group.way == Way.AGAIN):
                 counts += leave(runner, context, progress, group, stop)
                 continue
-            if len(waiting) >= GROUPS_IN_FLIGHT:
-                counts += waiting.popleft()()
-            waiting.append(runner.group(context, progress, group, staged=staged))
+            spending.launched(group)
+            waiting.append((group, runner.group(context, progress, group, staged=staged)))
     except Exception as caught:  # noqa: BLE001  # see _ours
         error = _ours(caught, context.spec.run_id)
     if tried is not None:
         waiting.append(tried)
     while waiting:
         try:
-            counts += waiting.popleft()()
+            settle(*waiting.popleft())
         except Exception as caught:  # noqa: BLE001  # see _ours
             error = error or _ours(caught, context.spec.run_id)
-    return end(runner, context, progress, counts, stopped(stop) or error)
+    return end(runner, context, progress, counts, stopped(stop or spending.stopped) or error)
 
 
 def _staged(runner: Runner, context: Context, progress: Progress, group: Group) -> bool:
@@ -200,9 +182,10 @@ def end(runner: Runner, context: Context, progress: Progress, counts: Counts, er
         runner.step("evaluate", _evaluate, context)
     try:
         finished = runner.step("finish", finish, context, counts, _words(error), whole=progress.status.export_complete)
-    except StorageError as unread:
+    except Exception as unread:  # noqa: BLE001  # see _ours
         # The outcomes cannot be read, so none may be claimed; but Labelbox must not show a run that goes on for ever.
-        finished = runner.step("fail", fail, context, counts, str(error or unread))
+        trouble = error or _ours(unread, context.spec.run_id)
+        finished = runner.step("fail", fail, context, counts, str(trouble))
     else:
         if progress.carried_on:
             try:
@@ -234,91 +217,6 @@ def _jobs(context: Context) -> Iterator[BatchJob]:
                 yield job
 
 
-def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Group]:
-    """Export the run's rows and give out groups of shards as they are written.
-
-    Raises:
-        LabelboxError: The export failed.
-        HaltedError: The run was cancelled before the export's end.
-    """
-    spec = context.spec
-    batch = spec.option.predictor is Predictor.BATCH
-    remembered = runner.step("remember", memory.remember, context) if spec.follows else None
-    least = spec.job_rows if batch else spec.shard_rows
-    if batch and spec.option.gemini is not None:
-        least = min(least, gemini_batch.rows_per_job(context))
-    per_group = max(1, least // spec.shard_rows)
-    begun = _begin_export(runner, context, progress)
-    # Nothing is tried out that has been tried: then only rows are new, or failed.
-    first = 0 if remembered is not None and remembered.tried else canary.canary_size(spec, begun.rows)
-    offset: int | None = 0
-    shard = number = written = in_vain = 0
-    ready: list[int] = []
-    try:
-        while offset is not None:
-            least_rows = first if first and shard == 0 else least
-            with _timed(progress, "export") as clock:
-                part = runner.step(
-                    "export",
-                    export.export_slice,
-                    context,
-                    begun.task,
-                    offset,
-                    shard,
-                    least_rows,
-                    canary=first if number == 0 else 0,
-                    written=written,
-                )
-                clock.rows = sum(part.rows)
-            shards = [part.first_shard + i for i in range(len(part.rows))]
-            shard += len(shards)
-            found = len(shards)
-            carried = [each for each in shards if part.way(each) is Way.CARRIED]
-            offset = part.next_offset
-            if part.halted:
-                offset = None
-            elif part.expired:
-                in_vain = 0 if found else in_vain + 1
-                if in_vain >= _EXPORTS_IN_VAIN:
-                    raise LabelboxError(
-                        f"{in_vain} exports of the model run expired before they could be read.",
-                        code="export_expired",
-                        hint="Start the run again; if it stays so, ask Labelbox.",
-                        retryable=True,
-                    )
-                begun = _begin_export(runner, context, progress)
-                offset, written = 0, shard
-            elif offset is None:
-                progress.exported()
-            if carried:
-                yield Group(_CARRIED_FROM + carried[0], carried, way=Way.CARRIED.value)
-                shards = [each for each in shards if each not in carried]
-            if first and number == 0 and shards:
-                yield Group(number, shards[:1], canary=True, way=part.way(shards[0]).value)
-                del shards[0]
-                number += 1
-            again = [each for each in shards if part.way(each) is Way.AGAIN]
-            for start in range(0, len(again), _AGAIN_SHARDS):
-                yield Group(number, again[start : start + _AGAIN_SHARDS], way=Way.AGAIN.value)
-                number += 1
-            ready += [each for each in shards if part.way(each) is Way.WORK]
-            while len(ready) >= per_group or (ready and offset is None):
-                yield Group(number, ready[:per_group])
-                del ready[:per_group]
-                number += 1
-            if part.halted:
-                context.halt.check()
-    except VmiError:
-        if ready:  # what is exported gets its outcomes, whatever becomes of the rest
-            yield Group(number, ready)
-        raise
-
-
-def _begin_export(runner: Runner, context: Context, progress: Progress) -> export.Export:
-    with _timed(progress, "export"):
-        return runner.step("export.begin", export.begin_export, context)
-
-
 def group_flow(runner: Runner, context: Context, progress: Progress, group: Group, *, staged: bool = False) -> Counts:
     """One group from its assets (or from predict, when ``staged``) to its outcomes.
 
@@ -347,11 +245,11 @@ def group_flow(runner: Runner, context: Context, progress: Progress, group: Grou
         while open_shards:
             shard = open_shards[0]
             at = "decode"
-            with _timed(progress, "decode") as clock:
+            with timed(progress, "decode") as clock:
                 decoded = runner.step("decode", decode.decode_shard, context, shard)
                 clock.rows = decoded.annotated + decoded.empty + decoded.ended
             at = "upload"
-            with _timed(progress, "upload") as clock:
+            with timed(progress, "upload") as clock:
                 uploaded = runner.step("upload", upload.upload_shard, context, shard)
                 clock.rows = decoded.annotated + decoded.empty
             counts += uploaded.counts
@@ -379,13 +277,13 @@ def stage_group(runner: Runner, context: Context, progress: Progress, group: Gro
     context = canary.canary_context(context) if group.canary else context
     progress.stage(RunState.PREPARING)
     for shard in group.shards:
-        with _timed(progress, "assets") as clock:
+        with timed(progress, "assets") as clock:
             staged = runner.step("assets", assets.stage_shard, context, shard)
             clock.rows = staged.staged + staged.ended
 
 
 def _batch(runner: Runner, context: Context, progress: Progress, group: Group) -> None:
-    with _timed(progress, "predict") as clock:
+    with timed(progress, "predict") as clock:
         instances = runner.step("instances", predict_batch.write_instances, context, group.number, group.shards)
         if not instances:
             job = predict_batch.NO_JOB
@@ -403,30 +301,9 @@ def _batch(runner: Runner, context: Context, progress: Progress, group: Group) -
 
 def _online(runner: Runner, context: Context, progress: Progress, group: Group) -> None:
     for shard in group.shards:
-        with _timed(progress, "predict") as clock:
+        with timed(progress, "predict") as clock:
             predicted = runner.step("predict", predict_online.predict_shard, context, shard)
             clock.rows = predicted.answered + predicted.ended
-
-
-class _timed:  # noqa: N801  # reads as a function where it is used
-    """Times a step, settles its rows, notes its waits; a result that was remembered comes at once and adds no time."""
-
-    def __init__(self, progress: Progress, step: str) -> None:
-        self._progress = progress
-        self._step = step
-        self.rows = 0
-
-    def __enter__(self) -> _timed:
-        self._noting = noting(self._progress.waits)
-        self._noting.__enter__()
-        self._start, self._cpu = time.monotonic(), time.thread_time()
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        seconds, cpu_seconds = time.monotonic() - self._start, time.thread_time() - self._cpu
-        self._noting.__exit__(None, None, None)
-        if kind is None:
-            self._progress.settle(self._step, self.rows, seconds, cpu_seconds)
 
 
 def _ours(caught: Exception, run_id: str) -> VmiError:

@@ -16,6 +16,7 @@ from vertex_model_inference.models import ModelOption
 from vertex_model_inference.outcomes import Counts, OutcomeStatus
 from vertex_model_inference.runs import flow
 from vertex_model_inference.runs.asking import spec_of
+from vertex_model_inference.runs.budgets import Spending
 from vertex_model_inference.runs.flow import Finished, Group
 from vertex_model_inference.runs.progress import Progress, read_status
 from vertex_model_inference.runs.reading import idle_seconds, seconds_since
@@ -26,7 +27,7 @@ from vertex_model_inference.spec import Files, RunSpec, run_id_of
 from vertex_model_inference.steps import canary
 from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context, Stop
-from vertex_model_inference.steps.halting import HaltedError
+from vertex_model_inference.steps.halting import BUDGET, HaltedError
 
 __all__ = ["begin", "extract", "infer"]
 
@@ -94,25 +95,29 @@ def extract(surroundings: Surroundings, run_id: str) -> int:
         runner.step("prepare", flow.prepare, context)
         progress.stage(RunState.EXPORTING)
         for group in flow.groups(runner, context, progress):
-            if group.way != Way.CARRIED:
+            if group.way != Way.CARRIED and not group.over:
                 flow.stage_group(runner, context, progress, group)
             context.store.put(_group_file(context, group.number), msgspec.json.encode(group))
             staged.append(group)
     except VmiError as error:
-        flow.end(runner, context, progress, _left(runner, context, progress, error), error)
+        flow.end(runner, context, progress, _left(runner, context, progress, staged, error), error)
         raise
     finally:
         surroundings.forget(run_id)
     return len(staged)
 
 
-def _left(runner: flow.Runner, context: Context, progress: Progress, error: VmiError) -> Counts:
+def _left(runner: flow.Runner, context: Context, progress: Progress, staged: list[Group], error: VmiError) -> Counts:
     """Every row that was exported before the run ended in its first half gets its outcome."""
     status = OutcomeStatus.SKIPPED if isinstance(error, HaltedError) else OutcomeStatus.FAILED
     stop = Stop("assets", error.error_code, str(error), str(error), error.retryable, status)
-    files = context.files
-    shards = sorted(int(entry.path[-11:-6]) for entry in context.store.entries(files.rows_folder))
-    return flow.leave(runner, context, progress, Group(0, shards), stop)
+    counts = Counts()
+    shards = {int(entry.path[-11:-6]) for entry in context.store.entries(context.files.rows_folder)}
+    for group in staged:
+        if group.way == Way.CARRIED:
+            counts += flow.carry(runner, context, progress, group)
+            shards -= set(group.shards)
+    return counts + flow.leave(runner, context, progress, Group(0, sorted(shards)), stop)
 
 
 def infer(surroundings: Surroundings, run_id: str) -> Finished:
@@ -127,22 +132,29 @@ def infer(surroundings: Surroundings, run_id: str) -> Finished:
     counts = Counts()
     error: VmiError | None = None
     stop: Stop | None = None
+    spending = Spending(runner, context)
     try:
         for entry in sorted(context.store.entries(f"{context.files.folder}/groups")):
             group = _GROUP.decode(context.store.get(entry.path))
             if group.way == Way.CARRIED:
-                counts += flow.carry(runner, context, progress, group)
+                carried = flow.carry(runner, context, progress, group)
+                counts += carried
+                spending.carried(carried)
                 continue
-            if stop is not None:
+            stop = stop or spending.stop(group)
+            if stop is not None and not (stop.code == BUDGET and group.way == Way.AGAIN):
                 counts += flow.leave(runner, context, progress, group, stop)
                 continue
-            counts += flow.group_flow(runner, context, progress, group, staged=True)
+            spending.launched(group)
+            ended = flow.group_flow(runner, context, progress, group, staged=True)
+            counts += ended
+            spending.ended(group, ended)
             if group.canary:
                 stop = runner.step("canary", canary.judge, context, group.shards[0])
     except VmiError as caught:
         error = caught
     try:
-        return flow.end(runner, context, progress, counts, flow.stopped(stop) or error)
+        return flow.end(runner, context, progress, counts, flow.stopped(stop or spending.stopped) or error)
     finally:
         surroundings.forget(run_id)
 

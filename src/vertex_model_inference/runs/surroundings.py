@@ -123,8 +123,9 @@ class Surroundings:
                 raise
         return found.context, found.progress
 
-    def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:
-        bare = Context(
+    def looking(self, spec: RunSpec) -> Context:
+        """The context of a run that is only looked at: nothing watches it, and it tells nobody how far it is."""
+        return Context(
             spec=spec,
             settings=self.settings,
             labelbox=self.labelbox,
@@ -136,6 +137,9 @@ class Surroundings:
             predictions=self._predictions,
             gemini=self._gemini,
         )
+
+    def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:
+        bare = self.looking(spec)
         progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch)
         watcher = Watcher(self.store, spec.run_id, bare.halt, progress.halted)
         watcher.begin()

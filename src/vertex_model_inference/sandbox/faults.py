@@ -221,7 +221,7 @@ class FaultMiddleware:
             await _until_disconnected(receive)
             return
         await send({**head, "headers": headers})
-        pieces = min(_PIECES, len(body)) if rule.trickle_s else 1
+        pieces = max(1, min(_PIECES, len(body))) if rule.trickle_s else 1
         step = -(-len(body) // pieces) if body else 1
         for start in range(0, max(len(body), 1), step):
             if rule.trickle_s:

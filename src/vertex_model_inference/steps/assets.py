@@ -2,8 +2,9 @@
 
 A ``gs://`` asset in a bucket that the model's region can read stays where it is. Anything else is copied once, under
 the hash of its content, and remembered: neither a second run nor a second row with the same picture copies again.
-Pictures are never decoded; their header is read for type and size. Bytes are streamed: what one shard holds of them in
-memory and in files is bounded (``fetch.Room``), however many rows are under way and however large they are.
+Of pictures only the header is read, for type and size, but for those that must become PNGs (``conversion.py``). Bytes
+are streamed: what one shard holds of them in memory and in files is bounded (``fetch.Room``), however many rows are
+under way and however large they are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, NoReturn, TypeVar
 
+import msgspec
+
 from vertex_model_inference.errors import AssetError, NotFoundError, StorageError, VmiError
 from vertex_model_inference.models import Predictor
 from vertex_model_inference.outcomes import Outcome
@@ -19,10 +22,20 @@ from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.spec import Staged
 from vertex_model_inference.steps.addresses import place_of
 from vertex_model_inference.steps.context import Context, failed, read_rows, skipped, write_structs
+from vertex_model_inference.steps.conversion import CONVERTED, NOTE, as_png, converted_key
 from vertex_model_inference.steps.fetch import Fetcher, Room
 from vertex_model_inference.steps.halting import unless_halted
 from vertex_model_inference.steps.instances import Template, template_of
-from vertex_model_inference.steps.media import HEADER_BYTES, extension, image_header, is_url, looks_like_url
+from vertex_model_inference.steps.media import (
+    AUTOML_IMAGES,
+    GEMINI_IMAGES,
+    HEADER_BYTES,
+    ImageHeader,
+    extension,
+    image_header,
+    is_url,
+    looks_like_url,
+)
 from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.steps.readable import FILES, unreadable
 from vertex_model_inference.steps.reading import Reader
@@ -33,20 +46,17 @@ from vertex_model_inference.steps.video_files import AUTOML_VIDEOS, GEMINI_VIDEO
 from vertex_model_inference.steps.video_staging import look, staged_video
 from vertex_model_inference.storage.index import Copy, source_key
 from vertex_model_inference.storage.store import Store
+from vertex_model_inference.storage.sweeping import generation
 
 __all__ = ["AssetsDone", "stage_shard"]
 
-# Vertex's instance schema for image models (image_classification_1.0.0.yaml and image_object_detection_1.0.0.yaml).
-_AUTOML_IMAGES = frozenset(
-    ("image/jpeg", "image/gif", "image/png", "image/webp", "image/bmp", "image/tiff", "image/vnd.microsoft.icon")
-)
-# https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/image-understanding
-_GEMINI_IMAGES = frozenset(("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"))
 _ASSETS = "assets"
 _AT_ONCE = 96
 """Rows under way: more than the limiter's slots, so that none is ever free."""
 _SMALL_AT_ONCE, _LARGE_AT_ONCE = 64, 1
 """Assets that are sent to storage at once: small ones whole, and large ones in parts, two of them in memory."""
+_CONVERSIONS = 1
+"""Pictures that are decoded at the same time: each may take several hundred megabytes."""
 _LOOKS = 4
 """Videos whose headers are read at the same time: each takes a thread, and a few megabytes for its table of frames."""
 T = TypeVar("T")
@@ -83,7 +93,11 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
     limiter = Limiter(start=32, ceiling=64, service="assets")
     settings = context.settings
     sources = {row.id: source_key(row.id, row.row_data) for row in rows if is_url(row.row_data)}
-    known = context.index.find(sources.values())
+    wanted = list(sources.values())
+    if context.spec.option.gemini is not None:
+        wanted += [converted_key(source) for source in sources.values()]
+    swept = generation(context.store)
+    known = context.index.find(wanted, swept)
     room = Room(settings.data_dir.absolute() / "tmp")
     async with Fetcher(
         limiter,
@@ -94,7 +108,7 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
         stager = _Stager(context, fetcher, limiter, room, known, sources)
         results = await unless_halted(context.halt, stager.all(rows), grace_s=0)
     if stager.fresh:
-        context.index.add(stager.fresh)
+        context.index.add(stager.fresh, swept)
     if results is None:
         context.halt.check()
         results = []
@@ -127,6 +141,7 @@ class _Stager:
         self._known = known
         self._sources = sources
         self._looks = asyncio.Semaphore(_LOOKS)
+        self._conversions = asyncio.Semaphore(_CONVERSIONS)
         self._templates: dict[MediaType, Template] = {}
         self.fresh: dict[str, Copy] = {}
         self.copied = 0
@@ -247,15 +262,34 @@ class _Stager:
                 return staged
         elif not template.needs_uri and not template.needs_bytes:
             return Staged(data_row_id=row.id, mime_type=row.mime_type, width=row.width, height=row.height)
+        changed = self._known.get(converted_key(self._sources[row.id]))
+        if changed is not None:
+            return _noted(self.reuse(row, changed))
         known = self.known(row)
-        if known is not None:
+        if known is not None and not self._to_convert(known.mime_type):
             self._accept(row, known.mime_type)
             return self.reuse(row, known)
         with await self.opened(row) as asset:
             source = asset.data if asset.in_memory else asset.file()
             header = image_header(source, whole=True, name=f"data row {row.id}", claimed=asset.content_type)
+            if self._to_convert(header.mime_type):
+                return await self._convert(row, asset, header)
             self._accept(row, header.mime_type)
             return await self.copy(row, asset, *header)
+
+    def _to_convert(self, mime_type: str) -> bool:
+        """Whether the picture must become another: Gemini refuses what people's pictures may well be."""
+        return self.context.spec.option.gemini is not None and mime_type not in GEMINI_IMAGES
+
+    async def _convert(self, row: DataRow, asset: Spooled, header: ImageHeader) -> Staged:
+        """A PNG in place of the picture; it is remembered apart from copies of the picture itself."""
+        async with self._conversions:
+            source = asset.data if asset.in_memory else asset.file()
+            made = await asyncio.to_thread(as_png, source, f"data row {row.id}")
+        staged = await self.copy(
+            row, Spooled.of(made), CONVERTED, header.width, header.height, source=converted_key(self._sources[row.id])
+        )
+        return _noted(staged)
 
     async def _read(self, row: DataRow, store: Store, path: str) -> Spooled:
         """An object of Cloud Storage."""
@@ -273,13 +307,15 @@ class _Stager:
                 raise
 
     async def _in_place(self, row: DataRow) -> Staged | None:
-        """The row's own ``gs://`` object, when the model's region can read it."""
+        """The row's own ``gs://`` object, when the model's region can read it, and the model the picture."""
         store, path = self.context.buckets.of(row.row_data)
         if not await self.near(row.row_data):
             return None
         head, size = await self._head(row, store.ahead(path, HEADER_BYTES))
         self._check_size(size)
         header = image_header(head, whole=size <= len(head), name=f"data row {row.id}")
+        if self._to_convert(header.mime_type):
+            return None
         self._accept(row, header.mime_type)
         return _staged(row, row.row_data, Copy("", header.mime_type, size, *header[1:]))
 
@@ -296,9 +332,9 @@ class _Stager:
         option = self.context.spec.option
         takes = None
         if option.gemini is not None:
-            takes = GEMINI_VIDEOS if video else _GEMINI_IMAGES
+            takes = GEMINI_VIDEOS if video else GEMINI_IMAGES
         elif option.model is not None and option.model.automl:
-            takes = AUTOML_VIDEOS if video else _AUTOML_IMAGES
+            takes = AUTOML_VIDEOS if video else AUTOML_IMAGES
         if takes is not None and mime_type not in takes:
             kinds = ", ".join(sorted(kind.partition("/")[2] for kind in takes))
             what = "video" if video else "picture"
@@ -312,6 +348,8 @@ class _Stager:
         width: int | None = None,
         height: int | None = None,
         orientation: int | None = None,
+        *,
+        source: str | None = None,
     ) -> Staged:
         if isinstance(asset, bytes):
             asset = Spooled.of(asset)
@@ -328,8 +366,9 @@ class _Stager:
         else:
             self.reused += 1
         copy = Copy(path, mime, asset.size, width, height, orientation)
-        if row.id in self._sources:
-            self.fresh[self._sources[row.id]] = copy
+        key = source or self._sources.get(row.id)
+        if key is not None:
+            self.fresh[key] = copy
         return _staged(row, store.uri(path), copy)
 
     async def _head(self, row: DataRow, reading: Awaitable[T], *, slot: bool = True) -> T:
@@ -351,6 +390,10 @@ class _Stager:
                 hint="Give our service account storage.objectViewer on the bucket.",
                 retryable=True,
             ) from None
+
+
+def _noted(staged: Staged) -> Staged:
+    return msgspec.structs.replace(staged, notes=(NOTE,))
 
 
 def _staged(row: DataRow, uri: str, copy: Copy) -> Staged:

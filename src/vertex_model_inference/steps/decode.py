@@ -176,8 +176,7 @@ def _found(
                 found[row.id] = error
                 continue
             found[row.id] = findings
-            if isinstance(decoder, GeminiDecoder):
-                notes[row.id] = decoder.notes
+            notes[row.id] = staged.notes + (decoder.notes if isinstance(decoder, GeminiDecoder) else ())
             if needs_source(findings, row):
                 wanting.append(row)
         sources = sources_of(context, wanting, {item.data_row_id: item for _, _, item in part}) if wanting else {}

@@ -30,6 +30,7 @@ __all__ = ["Export", "ExportSlice", "begin_export", "export_slice"]
 log = structlog.get_logger()
 
 EXPORT_TIMEOUT_S = 2 * 60 * 60
+_BEGINNINGS = 3
 _NAMELESS = "line "
 """What stands for the id of a row whose line cannot be read that far; ids have no spaces."""
 
@@ -51,6 +52,7 @@ class ExportSlice(NamedTuple):
         expired: Labelbox gives no more of this export; another must be begun for the rows that are left.
         halted: The run was cancelled before the export's end.
         ways: How far the rows of each shard go (``choosing.Way``); empty: all go the whole way.
+        error: Why no more can be read; the shards are whole all the same, and their rows must get an outcome.
     """
 
     first_shard: int
@@ -59,6 +61,7 @@ class ExportSlice(NamedTuple):
     expired: bool = False
     halted: bool = False
     ways: list[str] = []  # noqa: RUF012  # a NamedTuple's, replaced and never appended to
+    error: LabelboxError | None = None
 
     def way(self, shard: int) -> Way:
         """How far the rows of a shard go."""
@@ -80,13 +83,19 @@ def begin_export(context: Context) -> Export:
     spec, halt = context.spec, context.halt
     if _cancelled(context):
         halt.check()
-    task = context.labelbox.start_export(spec.model_run_id, f"vmi-{spec.run_id}")
-    try:
-        return Export(task, context.labelbox.wait_export(task, EXPORT_TIMEOUT_S, sleep=halt.wait).total_lines)
-    except LabelboxError:
-        if _cancelled(context):
-            halt.check()
-        raise
+    left = _BEGINNINGS
+    while True:
+        left -= 1
+        task = context.labelbox.start_export(spec.model_run_id, f"vmi-{spec.run_id}")
+        try:
+            return Export(task, context.labelbox.wait_export(task, EXPORT_TIMEOUT_S, sleep=halt.wait).total_lines)
+        except LabelboxError as error:
+            if _cancelled(context):
+                halt.check()
+            if error.error_code != "export_expired" or not left:
+                raise
+            # What answers may be behind what was asked; nothing has been read, so another export is as good.
+            log.warning("the export is not known", run_id=spec.run_id, cause=str(error))
 
 
 def export_slice(
@@ -98,6 +107,7 @@ def export_slice(
     *,
     canary: int = 0,
     written: int = 0,
+    room: int | None = None,
 ) -> ExportSlice:
     """Write the next shards: at least ``least_rows`` rows (whole chunks), in shards of ``spec.shard_rows``.
 
@@ -110,14 +120,16 @@ def export_slice(
         canary: Rows of the next shard with anything to do, when it is to be smaller than the others; 0: it is not.
         written: Shards of an earlier export that expired. Their rows are left out, by id: nothing says that two exports
             have the same order.
+        room: So many more rows may be sent to the model: a shard ends with the last of them. None: any number.
 
     Raises:
-        LabelboxError: The export cannot be read.
+        StorageError: The run's own files cannot be read or written.
     """
-    sink = _Sink(context, first_shard, canary, chooser_of(context))
+    sink = _Sink(context, first_shard, canary, chooser_of(context), room)
     known = _Known(context, written) if written else None
     next_offset: int | None = None
     expired = halted = False
+    broken: LabelboxError | None = None
     try:
         for chunk in context.labelbox.export_chunks(task, offset):
             halted = _cancelled(context)
@@ -127,13 +139,14 @@ def export_slice(
             for line in context.labelbox.read_chunk(task, chunk):
                 sink.add(line, known)
     except LabelboxError as error:
-        if error.error_code != "export_expired":
-            raise
-        log.warning("the export expired", run_id=context.spec.run_id, cause=str(error))
-        expired = True
+        next_offset = None
+        expired = error.error_code == "export_expired"
+        broken = None if expired else error
+        log.warning("the export cannot be read on", run_id=context.spec.run_id, cause=str(error))
     sink.flush()
     ways = [way.value for way in sink.ways] if context.spec.follows else []
-    return ExportSlice(first_shard, sink.rows, None if expired or halted else next_offset, expired, halted, ways)
+    offset_then = None if expired or halted else next_offset
+    return ExportSlice(first_shard, sink.rows, offset_then, expired, halted, ways, broken)
 
 
 def _cancelled(context: Context) -> bool:
@@ -196,12 +209,20 @@ class _Shard:
 class _Sink:
     """Collects rows and writes a shard whenever one is full."""
 
-    def __init__(self, context: Context, first_shard: int, canary: int = 0, chooser: Chooser | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        first_shard: int,
+        canary: int = 0,
+        chooser: Chooser | None = None,
+        room: int | None = None,
+    ) -> None:
         self._context = context
         self._next = first_shard
         self._canary = canary
         self._size = context.spec.shard_rows
         self._chooser = chooser
+        self._room = room
         self._shards = {way: _Shard(way) for way in (Way.WORK, Way.AGAIN, Way.CARRIED)}
         self.rows: list[int] = []
         self.ways: list[Way] = []
@@ -264,7 +285,8 @@ class _Sink:
         return shard
 
     def _full(self, shard: _Shard) -> int:
-        return self._canary if self._canary and shard.way is not Way.CARRIED else self._size
+        full = self._canary if self._canary and shard.way is not Way.CARRIED else self._size
+        return min(full, self._room) if self._room and shard.way is Way.WORK else full
 
     def flush(self) -> None:
         """Write what is left."""
@@ -286,5 +308,7 @@ class _Sink:
         self.ways.append(shard.way)
         context.tell("export", len(shard))
         self._next += 1
+        if self._room and shard.way is Way.WORK:
+            self._room -= len(shard)
         if shard.way is not Way.CARRIED:
             self._canary = 0  # only the first

@@ -191,6 +191,36 @@ class Fetcher:
             await asyncio.sleep(wait)
         raise AssertionError("the last attempt returns or raises")  # pragma: no cover
 
+    async def size(self, url: str, timeout_s: float = 5) -> int | None:
+        """Bytes of the asset as its server claims, asked once and without reading it; None: it does not say.
+
+        A GET that is broken off: what signs a URL to be read does not let it be asked for its head.
+
+        Args:
+            url: http or https.
+            timeout_s: For all of it, redirects included.
+
+        Raises:
+            AssetError: It is not a URL that may be fetched.
+        """
+        assert self._session is not None, "use the fetcher as a context manager"
+        try:
+            async with asyncio.timeout(timeout_s), self._limiter.slot():
+                for _ in range(6):
+                    target = check_url(url, self._allowed)
+                    headers = None if self._headers is None else self._headers(str(target))
+                    async with self._session.get(target, allow_redirects=False, headers=headers) as response:
+                        location = response.headers.get("Location")
+                        if response.status in _REDIRECTS and location is not None:
+                            url = urljoin(str(target), location)
+                            continue
+                        found = response.content_length if response.status == 200 else None
+                        response.close()
+                        return found
+        except (TimeoutError, aiohttp.ClientError, ValueError):
+            pass
+        return None
+
     async def _once(self, url: str, limit: int) -> Spooled:
         assert self._session is not None, "use the fetcher as a context manager"
         try:

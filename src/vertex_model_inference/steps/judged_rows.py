@@ -13,9 +13,11 @@ from vertex_model_inference.annotations import (
     Box,
     DocumentEntity,
     Mask,
+    MaskLink,
     Point,
     Polygon,
     Polyline,
+    Relationship,
     TextEntity,
     VideoBox,
     VideoMask,
@@ -23,14 +25,15 @@ from vertex_model_inference.annotations import (
 from vertex_model_inference.errors import NotFoundError, RowError
 from vertex_model_inference.evaluation.evaluator import RowPair
 from vertex_model_inference.evaluation.kinds import Annotated, Unmeasured
-from vertex_model_inference.labelbox.export_labels import LabelledRow, LinkedMask, parse_labels
-from vertex_model_inference.labelbox.ndjson_reading import parse_prediction
+from vertex_model_inference.labelbox.export_labels import RELATIONSHIP, LabelledRow, parse_labels
+from vertex_model_inference.labelbox.linked_masks import LinkedMask, LinkedVideoMask
+from vertex_model_inference.labelbox.ndjson_reading import parse_predictions
 from vertex_model_inference.labelbox.vocabulary import Vocabulary
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import Decoded, Files, RunSpec
-from vertex_model_inference.steps.label_masks import label_masks
+from vertex_model_inference.steps.label_masks import label_masks, predicted_masks
 from vertex_model_inference.steps.option_scores import OptionScores
 from vertex_model_inference.storage.store import Store
 
@@ -43,6 +46,7 @@ _ONTOLOGY = msgspec.json.Decoder(Ontology)
 
 UNREADABLE = "label that cannot be read"
 NOT_FETCHED = "mask that cannot be fetched"
+NOT_FETCHED_SAID = "predicted mask that cannot be fetched"
 STRANGE = "prediction of a kind that is not read"
 
 # Part of Labelbox's name for a kind of label that is not read -> predictions that cannot be judged beside it.
@@ -54,6 +58,7 @@ _TOUCHED: tuple[tuple[str, tuple[type[Any], ...]], ...] = (
     ("Mask", (Mask, VideoMask)),
     ("mask", (Mask, VideoMask)),
     ("Entity", (TextEntity, DocumentEntity)),
+    (RELATIONSHIP, (Relationship,)),
 )
 
 
@@ -117,6 +122,7 @@ class JudgedRows:
         masks = label_masks(self._store, self._files, shard, list(labels.values()), self._settings)
         self.unsupported[NOT_FETCHED] += sum(1 for mask in masks.values() if mask is None)
         predicted = self._predictions(shard)
+        self._draw(shard, {row_id: mine for row_id, mine in predicted.items() if row_id in labels})
         scores = {}
         if self._scores is not None:
             scores = self._scores.of_shard(shard, {row.id: row for row in rows if row.id in labels})
@@ -133,7 +139,7 @@ class JudgedRows:
         row: DataRow,
         said: list[Annotated] | None,
         labelled: LabelledRow | None,
-        masks: dict[tuple[str, int], Mask | None],
+        masks: dict[tuple[str, int], Mask | VideoMask | None],
         scores: dict[str, dict[str, float]],
     ) -> RowPair:
         meant: list[Annotated] | None = None
@@ -141,7 +147,7 @@ class JudgedRows:
             meant = []
             unread = set(labelled.unsupported)
             for index, each in enumerate(labelled.annotations):
-                if isinstance(each, LinkedMask):
+                if isinstance(each, LinkedMask | LinkedVideoMask):
                     mask = masks.get((row.id, index))
                     if mask is None:
                         unread.add(NOT_FETCHED)
@@ -152,6 +158,11 @@ class JudgedRows:
             if said is not None and touched:
                 # Beside a label that could not be read, nobody can say whether such a prediction is right.
                 said = [Unmeasured(one.name) if isinstance(one, touched) else one for one in said]
+            links = [one for one in said or () if isinstance(one, MaskLink)]
+            if said is not None and links:
+                names = {one.name for one in links}
+                meant = [Unmeasured(one.name) if isinstance(one, Mask) and one.name in names else one for one in meant]
+                said = [Unmeasured(one.name) if isinstance(one, MaskLink) else one for one in said]
         return RowPair(
             data_row_id=row.id,
             split=row.split,
@@ -168,15 +179,25 @@ class JudgedRows:
         lines = self._lines("predictions", shard, "ndjson")
         for decoded in map(_DECODED.decode, self._lines("decoded", shard)):
             mine = found.setdefault(decoded.data_row_id, [])
-            for _ in range(decoded.annotations):
-                try:
-                    _, annotation = parse_prediction(next(lines, b""), self._names)
-                except RowError:
-                    annotation = None
+            mine_lines = [next(lines, b"") for _ in range(decoded.annotations)]
+            for annotation in parse_predictions(mine_lines, self._names):
                 if annotation is None:
                     self.unsupported[STRANGE] += 1
                 mine.append(annotation or Unmeasured())
         return found
+
+    def _draw(self, shard: int, predicted: dict[str, list[Annotated]]) -> None:
+        """Predicted masks that are links become masks; those that cannot be had stay links."""
+        links = [
+            (row_id, index, one)
+            for row_id, mine in predicted.items()
+            for index, one in enumerate(mine)
+            if isinstance(one, MaskLink)
+        ]
+        drawn = predicted_masks(self._store, self._files, shard, links, self._settings)
+        for row_id, index, one in links:
+            predicted[row_id][index] = drawn[(row_id, index)] or one
+        self.unsupported[NOT_FETCHED_SAID] += sum(1 for mask in drawn.values() if mask is None)
 
     def _lines(self, kind: str, shard: int, suffix: str = "jsonl") -> Iterator[bytes]:
         try:

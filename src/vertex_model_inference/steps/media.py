@@ -15,15 +15,34 @@ from vertex_model_inference.errors import AssetError
 from vertex_model_inference.models import Task
 from vertex_model_inference.rows import DataRow, MediaType
 
-__all__ = ["HEADER_BYTES", "ImageHeader", "extension", "image_header", "is_url", "looks_like_url", "presumed"]
+__all__ = [
+    "AUTOML_IMAGES",
+    "FORMATS",
+    "GEMINI_IMAGES",
+    "HEADER_BYTES",
+    "ImageHeader",
+    "extension",
+    "image_header",
+    "is_url",
+    "looks_like_url",
+    "orientation_of",
+    "presumed",
+]
 
 HEADER_BYTES = 64 << 10
 """Enough of a file's start for Pillow to find its size, except behind very large embedded metadata."""
 
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "ICO", "JPEG2000", "AVIF", "PPM", "MPO")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "ICO", "JPEG2000", "AVIF", "PPM", "MPO")
 """What is looked for in bytes from outside: formats that models and browsers read, not all forty that Pillow knows."""
 _MIMES = {"MPO": "image/jpeg", "ICO": "image/vnd.microsoft.icon"}
 """Where Pillow's own word would mislead: a phone's picture with a second one behind it is a JPEG to every reader."""
+
+AUTOML_IMAGES = frozenset(
+    ("image/jpeg", "image/gif", "image/png", "image/webp", "image/bmp", "image/tiff", "image/vnd.microsoft.icon")
+)
+"""Vertex's instance schemas for image models: image_classification_1.0.0.yaml, image_object_detection_1.0.0.yaml."""
+GEMINI_IMAGES = frozenset(("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"))
+"""https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/image-understanding"""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
@@ -57,6 +76,8 @@ _EXTENSIONS = {
 
 
 _ORIENTATION = 0x0112  # of EXIF
+_LYING = 5
+"""From this orientation on, width and height change places."""
 _PRESUMED = {
     "application/pdf": MediaType.DOCUMENT,
     "application/json": MediaType.CONVERSATION,
@@ -92,9 +113,13 @@ def image_header(source: bytes | IO[bytes], *, whole: bool, name: str, claimed: 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decompression-bomb warnings: nothing is decompressed here
-            with Image.open(file, formats=_FORMATS) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 mime = _MIMES.get(image.format or "") or Image.MIME.get(image.format or "", "application/octet-stream")
-                return ImageHeader(mime, image.width, image.height, _orientation(image))
+                orientation = orientation_of(image)
+                width, height = image.size
+                if image.format == "TIFF" and orientation is not None and orientation >= _LYING:
+                    width, height = height, width  # Pillow gives TIFFs, and no other format, the size once turned
+                return ImageHeader(mime, width, height, orientation)
     except Image.DecompressionBombError:
         raise AssetError(
             f"The picture of {name} claims more pixels than any model takes.", code="asset_too_large"
@@ -113,7 +138,8 @@ def image_header(source: bytes | IO[bytes], *, whole: bool, name: str, claimed: 
         ) from None
 
 
-def _orientation(image: Image.Image) -> int | None:
+def orientation_of(image: Image.Image) -> int | None:
+    """How EXIF says to turn the picture: 2 to 8; None: not at all."""
     try:
         found = image.getexif().get(_ORIENTATION)
     except Exception:  # noqa: BLE001  # broken metadata do not make a picture unreadable

@@ -173,10 +173,15 @@ async def read_asset(context: Context, staged: Staged) -> bytes:
         StorageError: It cannot be read.
     """
     uri = staged.uri or ""
+    store, path = context.store, uri.removeprefix(context.store.root + "/")
     if uri.startswith("gs://") and not uri.startswith(context.store.root + "/"):
         store, path = context.buckets.of(uri)
-        return await store.aget(path)
-    return await context.store.aget(uri.removeprefix(context.store.root + "/"))
+    data = await store.aget(path)
+    if staged.size not in (None, len(data)):
+        data = await store.aget(path)
+    if staged.size not in (None, len(data)):
+        raise StorageError(f"{uri} had {staged.size} bytes when it was staged, and now {len(data)} came.")
+    return data
 
 
 def submit(context: Context, group: int) -> BatchJob:
@@ -263,6 +268,7 @@ def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) 
             for item in read_structs(context, context.files.shard("staged", shard), Staged):
                 owners[key_of(item.data_row_id) if gemini else item.data_row_id] = [(item.data_row_id, shard)]
     unknown = unreadable = answered = ended = 0
+    nameless: dict[str, list[tuple[str, int]]] | None = None
     with tempfile.TemporaryDirectory(prefix="vmi-") as folder, ExitStack() as stack:
         spools: dict[int, IO[bytes]] = {
             shard: stack.enter_context(Path(folder, str(shard)).open("w+b")) for shard in shards
@@ -274,6 +280,11 @@ def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) 
                 unreadable += 1
                 continue
             found = owners.get(name)
+            if found is None and gemini and name.startswith("contents "):
+                if nameless is None:
+                    nameless = gemini_batch.owners_by_contents(context, shards)
+                # The same asset was asked about once for each of its rows, and each of the answers is one of theirs.
+                found = [nameless[name].pop(0)] if nameless.get(name) else None
             if found is None:
                 unknown += 1
                 continue

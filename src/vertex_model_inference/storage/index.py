@@ -57,8 +57,17 @@ class AssetIndex:
             " width INTEGER, height INTEGER, orientation INTEGER, PRIMARY KEY (root, source)) WITHOUT ROWID"
         )
 
-    def find(self, sources: Iterable[str]) -> dict[str, Copy]:
-        """The copies known for these source keys."""
+    def _under(self, generation: str) -> str:
+        return f"{self._root}#{generation}" if generation else self._root
+
+    def find(self, sources: Iterable[str], generation: str = "") -> dict[str, Copy]:
+        """The copies known for these source keys.
+
+        Args:
+            sources: As of ``source_key``.
+            generation: Of the assets (``sweeping.generation``): what was copied before assets were last removed does
+                not count, since it may be gone.
+        """
         wanted = list(sources)
         found: dict[str, Copy] = {}
         with self._lock:
@@ -68,18 +77,18 @@ class AssetIndex:
                 rows = self._db.execute(
                     f"SELECT source, path, mime_type, size, width, height, orientation FROM copies_2"  # noqa: S608  # only marks
                     f" WHERE root = ? AND source IN ({marks})",
-                    (self._root, *part),
+                    (self._under(generation), *part),
                 )
                 found.update({row[0]: Copy(*row[1:]) for row in rows})
         return found
 
-    def add(self, copies: Mapping[str, Copy]) -> None:
-        """Remember copies, in one transaction."""
+    def add(self, copies: Mapping[str, Copy], generation: str = "") -> None:
+        """Remember copies, in one transaction; ``generation`` as of ``find``."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(
                 "INSERT OR REPLACE INTO copies_2 VALUES (?,?,?,?,?,?,?,?)",
-                [(self._root, source, *copy) for source, copy in copies.items()],
+                [(self._under(generation), source, *copy) for source, copy in copies.items()],
             )
             self._db.execute("COMMIT")
 

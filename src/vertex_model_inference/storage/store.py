@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -96,13 +97,15 @@ class Store:
         Raises:
             StorageError: Storage refused or did not answer.
         """
-        try:
-            obstore.put(self.objects, path, data, mode="create", use_multipart=False)
-        except (AlreadyExistsError, FileExistsError):
-            return False
-        except _FAILURES as error:
-            raise _explain(error, "write", self.uri(path)) from None
-        return True
+
+        def put() -> bool:
+            try:
+                obstore.put(self.objects, path, data, mode="create", use_multipart=False)
+            except (AlreadyExistsError, FileExistsError):
+                return False
+            return True
+
+        return self._call("write", path, put)
 
     def get(self, path: str) -> bytes:
         """The whole object.
@@ -111,7 +114,15 @@ class Store:
             NotFoundError: No such object.
             StorageError: Storage refused or did not answer.
         """
-        return self._call("read", path, lambda: bytes(obstore.get(self.objects, path).bytes()))
+
+        def get() -> bytes:
+            data = bytes(obstore.get(self.objects, path).bytes())
+            # An answer may be cut and announced as short as it is. JSON ends with one of these.
+            if data and data[-1:] not in _ENDS and self.size(path) != len(data):
+                raise _CutError(f"only {len(data)} bytes came")
+            return data
+
+        return self._call("read", path, get)
 
     def size(self, path: str) -> int | None:
         """Bytes of the object; None when there is none."""
@@ -219,30 +230,36 @@ class Store:
             yield tail
 
     def _chunks(self, path: str) -> Iterator[bytes]:
-        """The object from its first byte to its last; when it breaks off, on from there."""
+        """The object from its first byte to its last; when it breaks off, on from there.
+
+        How long it is, the answer says that may be cut: text that does not end with a line's end is made sure of.
+        """
         given = failures = 0
-        size: int | None = None
         mark: str | None = None
-        while size is None or given < size:
+        last = b"\n"
+        while True:
             try:
                 options: Any = {"range": {"offset": given}} if given else {}
                 result = obstore.get(self.objects, path, options=options)
-                whole, e_tag = int(result.meta["size"]), result.meta["e_tag"]
-                if size is not None and (whole, e_tag) != (size, mark):
+                if given and result.meta["e_tag"] != mark:
                     raise StorageError(f"{self.uri(path)} changed while it was read.", retryable=True)
-                size, mark = whole, e_tag
+                mark = result.meta["e_tag"]
                 for chunk in result.stream(min_chunk_size=_CHUNK):
                     raw = bytes(chunk)
-                    given += len(raw)
-                    failures = 0
-                    yield raw
-                if given >= size:
+                    if raw:
+                        given, failures, last = given + len(raw), 0, raw[-1:]
+                        yield raw
+                if last == b"\n" or self.size(path) == given:
                     return
                 failures += 1
-            except _FAILURES as error:
-                failures += 1
-                if failures >= _TRIES or not _broken(error):
-                    raise _explain(error, "read", self.uri(path)) from None
+                error: Exception = StorageError(f"Only {given} bytes of {self.uri(path)} came.", retryable=True)
+            except _FAILURES as caught:
+                error = _explain(caught, "read", self.uri(path))
+                failures = failures + 1 if _broken(caught) else _TRIES
+                if given and failures < _TRIES and self.size(path) == given:
+                    return  # it was announced as longer than it is
+            if failures >= _TRIES:
+                raise error
             _rest(failures)
 
     def put_lines(self, path: str, lines: Iterable[bytes]) -> int:
@@ -420,9 +437,26 @@ class LineWriter:
         self._writer.close()
 
 
+_TRIED = re.compile(r" in ([\d.]+)(\w+), after (\d+) retries, max_retries: (\d+), retry_timeout: (\d+)s")
+"""In obstore's words: how long and how often it has tried."""
+_ENDS = b'}]"\n'
+
+
+class _CutError(ValueError):
+    """Fewer bytes came than there are."""
+
+
 def _broken(error: Exception) -> bool:
     """Whether an answer broke off or was none: obstore tries again by itself only what it sees refused, and says so."""
-    return isinstance(error, GenericError) and " retries, " not in _words(error)
+    if isinstance(error, _CutError):
+        return True
+    if not isinstance(error, GenericError):
+        return False
+    tried = _TRIED.search(_words(error))
+    if tried is None:
+        return True
+    seconds = float(tried[1]) if tried[2] == "s" else 0.0
+    return int(tried[3]) < int(tried[4]) and seconds < float(tried[5]) / 2
 
 
 def _pause(failures: int) -> float:

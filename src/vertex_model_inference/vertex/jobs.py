@@ -33,6 +33,7 @@ class BatchJob(msgspec.Struct, frozen=True, kw_only=True):
         succeeded: Instances with a prediction so far; likewise ``failed`` and ``incomplete``; -1: Vertex does not say.
         output: ``gs://`` folder that the output is in, once it is known.
         error: Vertex's own message when the job failed.
+        seconds: That its machine worked, start and end included, once it has ended; -1: Vertex does not say.
     """
 
     name: str
@@ -42,6 +43,7 @@ class BatchJob(msgspec.Struct, frozen=True, kw_only=True):
     incomplete: int = -1
     output: str = ""
     error: str = ""
+    seconds: float = -1.0
 
     @property
     def ended(self) -> bool:
@@ -276,4 +278,5 @@ def _job(job: Any) -> BatchJob:
         incomplete=int(stats.incomplete_count) if stats else -1,
         output=job.output_info.gcs_output_directory,
         error=job.error.message,
+        seconds=(job.end_time - job.start_time).total_seconds() if job.start_time and job.end_time else -1.0,
     )

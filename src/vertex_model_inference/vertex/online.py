@@ -43,12 +43,14 @@ class Reply(NamedTuple):
         status: HTTP status; 0 when there was no answer.
         message: What the service said, shortened, when the request failed.
         retry_after: Seconds that the service asks to wait, when it does.
+        foreign: The answer is not the service's own form at all: a proxy's page, most likely.
     """
 
     predictions: list[bytes] | None
     status: int = 200
     message: str = ""
     retry_after: float | None = None
+    foreign: bool = False
 
     @property
     def pushed_back(self) -> bool:
@@ -58,12 +60,12 @@ class Reply(NamedTuple):
     @property
     def transient(self) -> bool:
         """The same request can succeed later."""
-        return self.status == 0 or self.status in (408, 429) or self.status >= 500
+        return self.foreign or self.status == 0 or self.status in (408, 429) or self.status >= 500
 
     @property
     def broken(self) -> bool:
         """The service is there but could not answer this request; one of its instances may be the cause."""
-        return self.status >= 500 and self.status != 503
+        return self.foreign or (self.status >= 500 and self.status != 503)
 
 
 class Predictions:
@@ -147,7 +149,7 @@ class Session:
         try:
             predictions = _BODY.decode(raw).predictions
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            return Reply(None, 422, f"the answer is not {{'predictions': [...]}}: {error}")
+            return Reply(None, 200, f"the answer is not {{'predictions': [...]}}: {error}", foreign=True)
         if len(predictions) != len(instances):
             text = f"{len(predictions)} predictions came back for {len(instances)} instances"
             return Reply(None, 422, text)

@@ -290,6 +290,7 @@ def _configured(option: ModelOption, section: ModelSection) -> ModelOption:
         delivery=section.delivery(),
         rerun=section.rerun,
         price=section.price(),
+        budget=section.budget(),
         rules=MatchRules(
             threshold=section.threshold,
             classes=section.classes,

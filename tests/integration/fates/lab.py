@@ -26,15 +26,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from vertex_model_inference.errors import UnknownOptionError
+from vertex_model_inference.models import ModelOption
 from vertex_model_inference.outcomes import Outcome
-from vertex_model_inference.runs.again import retry_run
 from vertex_model_inference.runs.flow import Finished
 from vertex_model_inference.runs.reading import outcomes_of
 from vertex_model_inference.runs.service import RunService
 from vertex_model_inference.runs.surroundings import open_artifacts
 from vertex_model_inference.sandbox.child import run_in_thread
 from vertex_model_inference.sandbox.config import LOCATION, PROJECT, SandboxConfig
-from vertex_model_inference.settings import load
+from vertex_model_inference.settings import Settings, load
 from vertex_model_inference.webhook.wiring import catalog_of
 
 with warnings.catch_warnings():
@@ -297,17 +297,7 @@ class Lab:
         self.labelbox.delete("/_sandbox/faults").raise_for_status()
         self.vertex.delete("/_sandbox/mischief").raise_for_status()
 
-    def perform(
-        self,
-        scene: Scene,
-        option: str,
-        folder: Path,
-        toml: str = "",
-        *,
-        rerun: str | None = None,
-        retry: dict[str, Any] | None = None,
-        **more: Any,
-    ) -> Done:
+    def perform(self, scene: Scene, option: str, folder: Path, toml: str = "", **more: str) -> Done:
         """Run an option over a scene's rows in this process.
 
         Args:
@@ -315,10 +305,24 @@ class Lab:
             option: Of the menu.
             folder: For ``vmi.toml`` and the data directory.
             toml: Content of ``vmi.toml``.
-            rerun: Which rows, after an earlier run.
-            retry: Try the scene's newest run again, with these arguments of ``retry_run``.
             **more: Variables beside the sandbox's own.
         """
+
+        def start(service: RunService, _: Settings, chosen: ModelOption) -> str:
+            return service.start_run(scene.run.uid, chosen).run_id
+
+        return self.perform_as(start, scene, option, folder, toml, **more)
+
+    def perform_as(
+        self,
+        start: Callable[[RunService, Settings, ModelOption], str],
+        scene: Scene,
+        option: str,
+        folder: Path,
+        toml: str = "",
+        **more: str,
+    ) -> Done:
+        """As ``perform``, with a run that ``start`` begins; it gives its id."""
         (folder / "vmi.toml").write_text(toml)
         settings = load({**self.config.environment(), "VMI_DATA_DIR": str(folder / "vmi"), **more}, folder)
         options = catalog_of(settings).refresh()
@@ -328,10 +332,7 @@ class Lab:
         service = RunService(settings, role="run")
         service.start()
         try:
-            if retry is not None:
-                run_id = retry_run(service, open_artifacts(settings), scene.run.uid, option=chosen, **retry).run_id
-            else:
-                run_id = service.start_run(scene.run.uid, chosen, rerun=rerun).run_id
+            run_id = start(service, settings, chosen)
             finished = service.wait(run_id)
         finally:
             service.stop()

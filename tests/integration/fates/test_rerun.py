@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import labelbox as lb
+import msgspec
 import pytest
 from tests.integration.fates.lab import Assets, Container, Done, Lab, Scene, picture, radio
 
 from vertex_model_inference.errors import ConflictError, RequestError
+from vertex_model_inference.models import ModelOption
+from vertex_model_inference.runs import inline
+from vertex_model_inference.runs.again import retry_run, to_retry
+from vertex_model_inference.runs.service import RunService
+from vertex_model_inference.runs.surroundings import Surroundings, open_artifacts
+from vertex_model_inference.settings import Settings, load
+from vertex_model_inference.spec import Files, RunSpec
+from vertex_model_inference.steps import memory, recall
+from vertex_model_inference.webhook.wiring import catalog_of
 
 OPTION = "rerun model"
 
@@ -54,6 +64,24 @@ def _asked(container: Container) -> Counter[str]:
 def _held(scene: Scene) -> dict[str, int]:
     """Global key -> annotations that the model run holds."""
     return {key: len(items) for key, items in scene.predictions().items()}
+
+
+def _retry(scene: Scene, folder: Path, toml: str, names: list[str] | None = None) -> Done:
+    """Try failed or named rows of the scene's newest run again."""
+
+    def start(service: RunService, settings: Settings, option: ModelOption) -> str:
+        return retry_run(service, open_artifacts(settings), scene.run.uid, option=option, names=names).run_id
+
+    return scene.lab.perform_as(start, scene, OPTION, folder, toml)
+
+
+def _all(scene: Scene, folder: Path, toml: str) -> Done:
+    """``vmi run --again``."""
+
+    def start(service: RunService, _: Settings, option: ModelOption) -> str:
+        return service.start_run(scene.run.uid, option, rerun="all").run_id
+
+    return scene.lab.perform_as(start, scene, OPTION, folder, toml)
 
 
 def _reused(done: Done) -> set[str]:
@@ -130,7 +158,7 @@ def test_again_asks_the_model_for_all(lab: Lab, container: Container, tmp_path: 
     lab.perform(scene, OPTION, tmp_path, _toml(container))
     _asked(container)
     before = scene.predictions()
-    again = lab.perform(scene, OPTION, tmp_path, _toml(container), rerun="all")
+    again = _all(scene, tmp_path, _toml(container))
     assert sum(_asked(container).values()) == 9
     assert again.finished.counts.reused == 0
     assert scene.predictions() == before, "the same annotation is not sent twice"
@@ -149,7 +177,7 @@ def test_failed_rows_are_tried_again_and_no_others(lab: Lab, container: Containe
     _asked(container)
     _add(scene, "retry new", "0.7")
     container.answer = lambda instance: _score({"text": "0.9"} if instance["text"] == "down" else instance)
-    again = lab.perform(scene, OPTION, tmp_path, _toml(container, "threshold = 0.6"), retry={})
+    again = _retry(scene, tmp_path, _toml(container, "threshold = 0.6"))
     assert _asked(container) == {"down": 12}
     assert again.fate("retry new") == ("skipped", "export", "not_asked")
     assert Counter(again.statuses().values()) == {"predicted": 24, "failed": 1, "skipped": 1}
@@ -167,18 +195,14 @@ def test_named_rows_are_tried_again(lab: Lab, container: Container, tmp_path: Pa
     lab.perform(scene, OPTION, tmp_path, _toml(container))
     _asked(container)
     names = ["named 3", scene.ids["named 5"]]
-    again = lab.perform(scene, OPTION, tmp_path, _toml(container), retry={"names": names})
+    again = _retry(scene, tmp_path, _toml(container), names)
     assert _asked(container) == {"0.4": 1, "0.6": 1}
     assert len(_reused(again)) == 7
     with pytest.raises(RequestError, match="No data row of run"):
-        lab.perform(scene, OPTION, tmp_path, _toml(container), retry={})
+        _retry(scene, tmp_path, _toml(container))
 
 
 def test_a_run_that_was_followed_is_not_tried_again(lab: Lab, container: Container, tmp_path: Path) -> None:
-    from vertex_model_inference.runs.again import to_retry
-    from vertex_model_inference.runs.surroundings import open_artifacts
-    from vertex_model_inference.settings import load
-
     container.answer = _score
     scene = _scene(lab, "followed", ["0.3"])
     first = lab.perform(scene, OPTION, tmp_path, _toml(container))
@@ -217,3 +241,88 @@ def test_another_picture_is_another_row_and_another_signature_is_not(
     assert _reused(third) == set(scene.keys) - {"pictures 2"}
     assert len(container.seen) == seen + 1
     assert len(aiplatform.BatchPredictionJob.list()) == jobs + 1
+
+
+def test_another_destination_gets_what_it_lacks_without_the_model(
+    lab: Lab, container: Container, tmp_path: Path
+) -> None:
+    container.answer = _score
+    scene = _scene(lab, "elsewhere", ["0.4", "0.5", "0.6"])
+    files = lab.perform(scene, OPTION, tmp_path, _toml(container), VMI_DESTINATION="files")
+    assert set(_held(scene).values()) == {0}
+    _asked(container)
+    both = lab.perform(scene, OPTION, tmp_path, _toml(container), VMI_DESTINATION="files,model-run")
+    assert _asked(container) == {}
+    assert set(_held(scene).values()) == {1}
+    assert both.finished.counts.reused == 0
+    again = lab.perform(scene, OPTION, tmp_path, _toml(container), VMI_DESTINATION="model-run")
+    assert again.finished.message.startswith("Nothing to do: 3 data rows are as they were.")
+    assert again.statuses() == files.statuses()
+
+
+def test_an_upload_that_failed_is_sent_again_under_the_same_names(
+    lab: Lab, container: Container, tmp_path: Path
+) -> None:
+    """The next run sends the same lines under the same uuids, whatever of them came there."""
+    container.answer = _score
+    scene = _scene(lab, "given up", ["0.4", "0.5", "0.6"])
+    lab.fault(match="createMEAPredictionImportByFile*", times=0, status=400, json={"errors": [{"message": "no"}]})
+    first = lab.perform(scene, OPTION, tmp_path, _toml(container))
+    assert Counter(step for _, step, _ in map(first.fate, scene.keys)) == {"upload": 3}
+    lab.calm()
+    _asked(container)
+    second = lab.perform(scene, OPTION, tmp_path, _toml(container))
+    assert _asked(container) == {}, "their answers were kept"
+    assert Counter(second.statuses().values()) == {"predicted": 3}
+    assert set(_held(scene).values()) == {1}
+    assert _predictions(tmp_path, lab, first) == _predictions(tmp_path, lab, second)
+
+
+def _predictions(folder: Path, lab: Lab, done: Done) -> set[bytes]:
+    settings = load({**lab.config.environment(), "VMI_DATA_DIR": str(folder / "vmi")}, folder)
+    store = open_artifacts(settings)
+    entries = store.entries(f"runs/{done.run_id}/predictions")
+    return {line for entry in entries for line in store.lines(entry.path)}
+
+
+def test_without_an_engine_it_is_the_same(lab: Lab, container: Container, tmp_path: Path) -> None:
+    """As Cloud Functions run it, and each step once more: what a step finds done stays as it is."""
+    container.answer = _score
+    scene = _scene(lab, "inline", [str(n / 30) for n in range(1, 25)] + ["zebra"])
+    (tmp_path / "vmi.toml").write_text(_toml(container))
+    environment = {**lab.config.environment(), "VMI_DATA_DIR": str(tmp_path / "vmi"), "VMI_SHARD_ROWS": "5"}
+    settings = load(environment, tmp_path)
+    option = catalog_of(settings).refresh().find(OPTION)
+    assert option is not None
+    surroundings = Surroundings(settings)
+    try:
+        first = inline.begin(surroundings, scene.run.uid, option, None)
+        inline.extract(surroundings, first.run_id)
+        assert inline.infer(surroundings, first.run_id).counts.predicted == 24
+        _asked(container)
+        held = _held(scene)
+        second = inline.begin(surroundings, scene.run.uid, option, None)
+        assert second.run_id != first.run_id
+        inline.extract(surroundings, second.run_id)
+        finished = inline.infer(surroundings, second.run_id)
+        assert _asked(container) == {}
+        assert (finished.counts.reused, finished.counts.failed) == (24, 1)
+        assert _held(scene) == held
+        store = surroundings.store
+        spec = msgspec.json.decode(store.get(Files(second.run_id).spec), type=RunSpec)
+        context = surroundings.looking(spec)
+        before = {entry.path: store.get(entry.path) for entry in store.entries(f"runs/{second.run_id}")}
+        remembered = memory.remember(context)
+        assert remembered is not None
+        assert remembered.rows == 25
+        shards = [int(path[-11:-6]) for path in before if "/origins/" in path]
+        carried = [shard for shard in shards if _is_carried(before, shard)]
+        assert recall.carry_shards(context, carried) == msgspec.structs.replace(finished.counts, exported=24, failed=0)
+        assert {entry.path: store.get(entry.path) for entry in store.entries(f"runs/{second.run_id}")} == before
+    finally:
+        surroundings.close()
+
+
+def _is_carried(files: dict[str, bytes], shard: int) -> bool:
+    [outcomes] = [content for path, content in files.items() if path.endswith(f"outcomes/{shard:05d}.jsonl")]
+    return b'"reused":true' in outcomes

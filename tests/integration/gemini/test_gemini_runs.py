@@ -137,6 +137,62 @@ def test_lines_of_a_page_with_what_they_say(lab: Lab, tmp_path: Path, mode: str)
     assert answers["about"]["radio_answer"]["name"] == "segmentation"
 
 
+KINDS = {
+    "rectangle": ("line box", "ImageBoundingBox"),
+    "polygon": ("line outline", "ImagePolygon"),
+    "line": ("base line", "ImagePolyline"),
+    "point": ("middle", "ImagePoint"),
+    "raster-segmentation": ("ink", "ImageSegmentationMask"),
+}
+FORMATS = {"png": "PNG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_kind_on_pictures_of_every_format(lab: Lab, tmp_path: Path, mode: str) -> None:
+    picture = Image.fromarray(data.page()[:48])
+    named = keys(*FORMATS)
+    hosts = {}
+    for ending, format_ in FORMATS.items():
+        out = io.BytesIO()
+        picture.save(out, format_)
+        hosts[named[ending]] = hosted(lab, f"page.{ending}", out.getvalue())
+    tools: list[dict[str, Any]] = [
+        {"tool": kind, "name": name, "color": "#ff0000", "classifications": []} for kind, (name, _) in KINDS.items()
+    ]
+    scene = lab.scene(hosts, tools=[*tools, {"tool": "edge", "name": "goes on in", "color": "#00ff00"}])
+    done = lab.perform(scene, "Ask Gemini", tmp_path, toml(mode))
+    assert done.statuses() == dict.fromkeys(named.values(), "predicted"), done.outcomes
+    predictions = scene.predictions()
+    noted = decoded(lab, done)
+    for ending, key in named.items():
+        assert ("sent as a PNG" in " ".join(noted[key].get("notes", ()))) == (ending != "png"), ending
+    counts = {
+        name: [sum(1 for each in predictions[key] if each["name"] == name) for key in named.values()]
+        for name, _ in KINDS.values()
+    }
+    lines = counts["line box"][0]
+    assert lines >= 3
+    exported = scene.export()
+    counts["goes on in"] = [
+        sum(
+            len(entry["annotations"]["relationships"])
+            for entry in exported[key]["experiments"][scene.model.uid]["runs"][scene.run.uid]["predictions"]
+        )
+        for key in named.values()
+    ]
+    for name, found in counts.items():
+        wanted = lines - 1 if name == "goes on in" else lines
+        assert found == [wanted] * len(FORMATS), (name, found)
+    kinds = {each["name"]: each.get("annotation_kind") for each in predictions[named["tif"]]}
+    assert {name: kinds[name] for name, _ in KINDS.values()} == dict(KINDS.values())
+    # The frame of coordinates is the original's, whatever was sent: what is found is the same, to the pixel.
+    for name, value in (("line box", "bounding_box"), ("line outline", "polygon"), ("middle", "point")):
+        shapes = [
+            sorted(str(each[value]) for each in predictions[key] if each["name"] == name) for key in named.values()
+        ]
+        assert all(each == shapes[0] for each in shapes), name
+
+
 FATES = {
     "plain": ("predicted", None, None),
     "fenced": ("predicted", None, None),
@@ -200,6 +256,23 @@ def test_output_that_lacks_doubles_and_contradicts(lab: Lab, tmp_path: Path) -> 
     codes = sorted(outcome.code for outcome in done.outcomes.values() if outcome.code)
     assert codes == ["duplicate_answer", "missing_answer", "missing_answer"]
     assert sum(status == "predicted" for status in done.statuses().values()) == 9
+
+
+def test_output_without_labels_is_joined_by_what_was_asked_about(lab: Lab, tmp_path: Path) -> None:
+    named = keys("short", "same", "again", "long", "cooking")
+    texts = {
+        named["short"]: "A match of football.",
+        named["same"]: "The football season.",
+        named["again"]: "The football season.",
+        named["long"]: "Football. " + "And so on. " * 400,
+        named["cooking"]: "Cooking rice.",
+    }
+    scene = lab.scene(texts, classifications=[radio("topic", "football", "cooking")], media_type=lb.MediaType.Text)
+    lab.mischief(forget_labels=True, duplicate=[0], unknown_keys=1)
+    done = lab.perform(scene, "Ask Gemini", tmp_path, toml("batch"))
+    assert done.statuses() == dict.fromkeys(named.values(), "predicted"), done.outcomes
+    said = {key: [one["radio_answer"]["name"] for one in found] for key, found in scene.predictions().items()}
+    assert said == {key: ["cooking" if key == named["cooking"] else "football"] for key in named.values()}
 
 
 def test_long_texts_go_as_files(lab: Lab, tmp_path: Path) -> None:

@@ -50,12 +50,14 @@ def test_the_addresses_answer_until_ctrl_c(tmp_path: Path) -> None:
                 assert http.get(address).status_code == 200, address
             done, untouched = (http.get(address).text for address in (ours[0], fresh))
         assert "Complete" in done
+        assert f'href="{ours[1].split("/login")[0]}/runs/' in done  # from Labelbox to vmi
         assert "Not started" in untouched
         exports = re.search(r"\. (\S+/env) &&", text)
         assert exports is not None
         written = Path(exports[1]).read_text()
         assert "LABELBOX_API_KEY=" in written
         assert "SECRET" not in written
+        assert "VMI_PAGES_TOKEN" not in written
         ports = {urlsplit(address).port for address in re.findall(r"http://127\.0\.0\.1:\d+", text + written)}
         assert len(ports) >= 4  # Labelbox, Cloud Storage, Vertex AI, vmi serve
         assert all(_listens(port) for port in ports if port)

@@ -16,12 +16,14 @@ from vertex_model_inference.annotations import (
     Point,
     Polyline,
     Radio,
+    Relationship,
     Selection,
     TextEntity,
     VideoBox,
 )
 from vertex_model_inference.evaluation.agreement import LabelVerdict, RowAgreement, SaidVerdict
 from vertex_model_inference.evaluation.evaluator import Evaluator, RowPair
+from vertex_model_inference.evaluation.kinds import Unmeasured
 from vertex_model_inference.evaluation.scores import Evaluation, ObjectScore, SplitScore
 from vertex_model_inference.evaluation.thresholds import threshold_lines
 from vertex_model_inference.models import MatchRules, ModelOption, Predictor
@@ -204,6 +206,63 @@ def test_answers_through_time_count_by_frames() -> None:
     [choice] = score.choices
     assert (choice.answered, choice.accuracy) == (8, 6 / 8)
     assert choice.confusion.counts[1][0] == 2  # frames 5 and 6: night taken for day
+
+
+def test_texts_in_frames_of_a_video_count_by_frames() -> None:
+    meant = [FreeText("note", ID, "dark", frames=((1, 6), (9, 9))), FreeText("note", ID, "light", frames=((7, 8),))]
+    _, score = judged(pair(0, [FreeText("note", ID, "dark", 0.7)], meant))
+    [text] = score.texts
+    assert (text.answered, text.exact) == (9, 7 / 9)
+
+
+def test_answers_about_messages_are_judged_message_by_message() -> None:
+    def of(message: str, option: str, confidence: float | None = None) -> Radio:
+        return Radio("mood", ID, Answer(option, ID, confidence), message_id=message)
+
+    rows, score = judged(
+        pair(
+            0, [of("m1", "glad", 0.9), of("m2", "sad", 0.8), of("m3", "sad", 0.7)], [of("m2", "glad"), of("m1", "glad")]
+        )
+    )
+    [choice] = score.choices
+    assert (choice.answered, choice.accuracy, choice.unlabelled) == (2, 0.5, 1)
+    assert [said.verdict for said in rows[0].predictions] == [SaidVerdict.RIGHT, SaidVerdict.CONFUSED, SaidVerdict.OPEN]
+
+
+def test_a_relationship_is_right_where_both_its_ends_are() -> None:
+    def ends(
+        source: int, target: int, confidence: float | None = None, *, name: str = "on", directed: bool = True
+    ) -> Any:
+        return Relationship(name, ID, source, target, directed, confidence)
+
+    cup, table, chair = box("cup", 0, 0, 9, 9), box("table", 20, 0, 9, 9), box("chair", 50, 0, 9, 9)
+    said_boxes = [box("table", 20, 0, 9, 9, 0.9), box("cup", 1, 0, 9, 9, 0.9), box("chair", 80, 0, 9, 9, 0.9)]
+    meant = [cup, table, chair, ends(0, 1), ends(0, 2), ends(1, 2, name="beside", directed=False)]
+    said = [
+        *said_boxes,
+        ends(1, 0, 0.9),  # right: the cup is on the table
+        ends(0, 1, 0.8),  # the table is on the cup
+        ends(1, 2, 0.7),  # its chair is nowhere near the label's
+        ends(0, 1, 0.6, name="beside"),
+    ]
+    rows, score = judged(pair(0, said, meant))
+    relations = next(one for one in score.objects if one.kind == "relationship")
+    by_name = {one.name: one for one in relations.classes}
+    assert (by_name["on"].labels, by_name["on"].predictions, by_name["on"].right) == (2, 3, 1)
+    assert (by_name["beside"].labels, by_name["beside"].right) == (1, 0)
+    verdicts = {one.index: one.verdict for one in rows[0].predictions}
+    assert [verdicts[index] for index in (3, 4, 5)] == [
+        SaidVerdict.RIGHT, SaidVerdict.FALSE_ALARM, SaidVerdict.FALSE_ALARM,
+    ]  # fmt: skip
+    either_way = [*said_boxes[:2], ends(1, 0, 0.9, name="beside", directed=False)]
+    _, score = judged(pair(0, either_way, [cup, table, ends(1, 0, name="beside", directed=False)]))
+    assert next(one for one in score.objects if one.kind == "relationship").levels[0].f1 == 1.0
+
+
+def test_a_relationship_of_what_cannot_be_judged_is_left_open() -> None:
+    meant = [box("cup", 0, 0, 9, 9), Unmeasured("mask"), Relationship("on", ID, 0, 1)]
+    _, score = judged(pair(0, [box("cup", 0, 0, 9, 9, 0.5)], meant))
+    assert [one.kind for one in score.objects] == ["box"]
 
 
 def test_thresholds_are_named_by_the_models_classes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from vertex_model_inference.annotations import (
     Annotation,
@@ -27,6 +29,7 @@ from vertex_model_inference.annotations import (
     Polyline,
     Question,
     Radio,
+    Relationship,
     Selection,
     TextEntity,
     VideoBox,
@@ -34,9 +37,10 @@ from vertex_model_inference.annotations import (
 )
 from vertex_model_inference.errors import RowError
 from vertex_model_inference.geometry.runs import encode
-from vertex_model_inference.labelbox.export_labels import LinkedMask, parse_labels
-from vertex_model_inference.labelbox.ndjson import lines
-from vertex_model_inference.labelbox.ndjson_reading import mask_of_png, parse_prediction
+from vertex_model_inference.labelbox.export_labels import parse_labels
+from vertex_model_inference.labelbox.linked_masks import LinkedMask, LinkedVideoMask
+from vertex_model_inference.labelbox.ndjson import lines, row_uuids
+from vertex_model_inference.labelbox.ndjson_reading import mask_of_png, parse_prediction, parse_predictions
 from vertex_model_inference.labelbox.vocabulary import Vocabulary
 from vertex_model_inference.ontology import Classification, Ontology, Option, Tool
 from vertex_model_inference.rows import DataRow
@@ -251,6 +255,71 @@ def test_labels_of_videos() -> None:
     keys = (KeyFrame(1, 0, 0, 5, 5), KeyFrame(5, 4, 0, 5, 5), KeyFrame(7, 4, 0, 5, 5))
     assert found.annotations == (VideoBox("n", "s", (keys,)), Radio("q", "", Answer("day", "", frames=((1, 8),))))
     assert found.unsupported == {"VideoPoint": 1}
+
+
+def test_relationships_join_the_objects_of_a_label() -> None:
+    def box(feature_id: str) -> dict[str, Any]:
+        head = _head("ImageBoundingBox", bounding_box={"top": 1, "left": 2, "height": 3, "width": 4})
+        return {**head, "feature_id": feature_id}
+
+    def joined(kind: str, source: str, target: str) -> dict[str, Any]:
+        ends = {"source": source, "target": target, "readonly": False}
+        return {"feature_id": "r", "feature_schema_id": "e", "name": "on", "value": "on", f"{kind}_relationship": ends}
+
+    found = parse_labels(
+        _line(
+            {
+                "objects": [box("a"), _head("MessageRanking"), box("b")],
+                "relationships": [
+                    joined("unidirectional", "b", "a"),
+                    joined("bidirectional", "a", "b"),
+                    joined("unidirectional", "a", "f"),
+                ],
+            }
+        ),
+        NAMES,
+    )
+    assert found.annotations[2:] == (Relationship("on", "e", 1, 0), Relationship("on", "e", 0, 1, directed=False))
+    assert found.unsupported == {"MessageRanking": 1, "relationship": 1}
+
+
+def test_relationships_are_read_back_with_the_annotations_that_they_join() -> None:
+    row = DataRow(id="r" * 25, row_data="")
+    box = Box("n", "s", 1, 2, 3, 4, 0.5)
+    joined = (Relationship("on", "", 2, 0, confidence=None), Relationship("near", "", 0, 2, directed=False))
+    written: list[Annotation] = [box, joined[0], box, joined[1]]
+    lines_ = lines(written, row, row_uuids("run", row.id))
+    found = parse_predictions(lines_, NAMES)
+    assert [found[1], found[3]] == list(joined)
+    assert parse_predictions([b"{", lines_[1]], NAMES) == [None, None]
+
+
+def test_masks_of_videos_are_links_of_frames() -> None:
+    def shown(url: str) -> dict[str, Any]:
+        return _head("VideoSegmentationMask", mask={"url": url})
+
+    def written(content: str) -> dict[str, Any]:
+        return {"feature_id": "t", "name": "note", "text_answer": {"content": content}}
+
+    frames = {
+        "2": {"objects": {"o": shown("https://x/2")}, "classifications": [written("dark")]},
+        "3": {"objects": {"o": shown("https://x/3")}},
+        "7": {"classifications": [written("dark")]},
+    }
+    found = parse_labels(_line({"frames": frames, "segments": {"o": [[2, 3]], "t": [[2, 7]]}}), NAMES)
+    assert found.annotations == (
+        LinkedVideoMask("n", "s", ((2, "https://x/2"), (3, "https://x/3"))),
+        FreeText("note", "", "dark", frames=((2, 7),)),
+    )
+    assert found.unsupported == {}
+
+
+def test_one_color_of_a_mask() -> None:
+    picture = Image.fromarray(np.asarray([[[200, 0, 0], [0, 200, 0]], [[0, 0, 0], [200, 0, 0]]], dtype=np.uint8))
+    for stored in (picture, picture.convert("RGBA"), picture.convert("P", palette=Image.Palette.ADAPTIVE)):
+        out = io.BytesIO()
+        stored.save(out, "PNG")
+        assert mask_of_png(out.getvalue(), (200, 0, 0)) == (encode(np.eye(2, dtype=np.bool_)), 2, 2), stored.mode
 
 
 def test_a_label_of_another_form_names_its_row() -> None:

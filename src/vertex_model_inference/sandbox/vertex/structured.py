@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from vertex_model_inference.sandbox.vertex.evidence import digit_scores, names_in
@@ -64,7 +65,7 @@ class Filler:
     def __init__(self, evidence: Evidence) -> None:
         self.evidence = evidence
         self.chosen: list[tuple[str, float]] = []
-        self._number_of = 0
+        self._ids: list[tuple[str, Line | None]] = []
         self._digits: dict[str, float] | None = None
 
     @property
@@ -141,7 +142,7 @@ class Filler:
                 return [{"time": f"00:{at:06.3f}", "box_2d": box} for at, box in line.track]
             return []
         if "source" in properties and "target" in properties:
-            return []  # the local models see no relations
+            return self._relations(properties)[:most]
         return [self.fill(items, "", each) for each in self._things(name, items)][:most]
 
     def _things(self, name: str, items: Mapping[str, Any]) -> Sequence[Line | None]:
@@ -181,6 +182,29 @@ class Filler:
             found = names_in(evidence.text)
         return [each for each in found if any(_called(each.kind, label) for label in wanted)]
 
+    def _relations(self, properties: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The order of reading, the one relation that can be seen in lines of writing: each leads to the next below it.
+
+        A line that is told several times, as a box and as an outline, is named by the first.
+        """
+        lines: dict[int, tuple[str, Line]] = {}
+        for name, line in self._ids:
+            if line is not None and self.evidence.seen:
+                lines.setdefault(id(line), (name, line))
+        ordered = sorted(lines.values(), key=lambda each: (each[1].page, each[1].box[0], each[1].box[1]))
+        found = []
+        for (source, above), (target, below) in pairwise(ordered):
+            if above.page != below.page:
+                continue
+            values: dict[str, Any] = {"source": source, "target": target}
+            for key, inner in properties.items():
+                if key == "label":
+                    values[key] = (inner.get("enum") or ["next"])[0]
+                elif _is_score(key):
+                    values[key] = round(min(above.score, below.score), 6)
+            found.append({key: values[key] for key in properties if key in values})
+        return found
+
     def _shape(self, name: str, line: Line) -> list[Any]:
         top, left, bottom, right = line.box
         if name == "outline":
@@ -211,8 +235,8 @@ class Filler:
         if schema.get("enum"):
             return self._one(schema["enum"], line)
         if name == "id":
-            self._number_of += 1
-            return f"o{self._number_of}"
+            self._ids.append((f"o{len(self._ids) + 1}", line))
+            return self._ids[-1][0]
         if name in ("start", "end"):
             return f"00:{0.0 if name == 'start' else self.evidence.seconds:06.3f}"
         if line is not None:

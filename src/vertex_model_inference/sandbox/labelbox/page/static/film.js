@@ -49,7 +49,9 @@ function shapesAt(film, frame, width, height) {
     shape.append(title);
     made.push(shape);
     if (place) {
-      const tag = element("text", { class: `tag ${track.source}`, x: place[0], y: place[1] });
+      // Names of labels stand over a box, those of predictions under it, so that both can be read.
+      const below = track.form === "rect" && track.source === "prediction" ? place[3] : 0;
+      const tag = element("text", { class: `tag ${track.source}`, x: place[0], y: place[1] + below });
       tag.textContent = titled(track);
       made.push(tag);
     }
