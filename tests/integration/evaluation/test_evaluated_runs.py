@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ task = "image-object-detection"
 decoder = "file:{folder}/plain.py:Plain"
 instance = {{ key = "{{key}}" }}
 metrics = true
+rerun = "all"
 """
 
 
@@ -318,18 +320,17 @@ def test_a_report_shows_every_kind_with_its_picture(lab: Lab, runs: tuple[Done, 
     assert "recall of box is 0;" in result.stderr
     html = path.read_text()
     for words in (
-        "5 × “dog” taken for",
         "10 × “sign” predicted where there is none",
         "5 × “outline” missed",
         "✗ nothing there",
         "sign/words",
         "6 of 6 data rows predicted",
     ):
-        assert words in html or words.startswith("5 × “dog”"), words
+        assert words in html, words
     for form in ("box", "outline", "line", "point", "mask"):
         assert f'<path class="{form}" d="M' in html, form
     assert html.count('src="data:image/') >= 5
-    assert "http://" not in html.replace("http://www.w3.org", "")
+    assert re.search(r'(src|href)="(?!data:image/)', html) is None
     assert str(lab.config.labelbox_url) not in html
     good = vmi(lab, runs[0], "report", runs[0].run_id, "-o", str(path), "--fail-under", "recall=.1,box:map=.6")
     assert good.exit_code == 0, good.output
