@@ -85,8 +85,8 @@ def _press(page: Any, serve: Server, seeded: Seeded) -> str:
     """Enter the service where that is not done yet, open the menu, choose the model; gives vmi's run."""
     page.goto(f"/runs/{seeded.model_run_id}")
     page.get_by_role("button", name="Training service").click()
-    page.get_by_label("URL").fill(_url(serve))
-    page.get_by_label("Secret").fill(_SECRET)
+    page.get_by_label("URL", exact=True).fill(_url(serve))
+    page.get_by_label("Secret", exact=True).fill(_SECRET)
     with page.expect_navigation():
         page.get_by_role("button", name="Save").click()
     page.get_by_role("button", name="Train Model").click()
