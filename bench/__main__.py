@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import assets, convert, digits, evaluation, judged, kinds, scale, start, webhook
+from bench import assets, convert, digits, evaluation, gemini, judged, kinds, rerun, scale, start, webhook
 from bench.figure import Figure
 
 BOX_ROWS_PER_S = 140_000
@@ -37,6 +37,7 @@ def _convert() -> list[Figure]:
 PARTS: dict[str, Callable[[], list[Figure]]] = {
     "convert": _convert,
     "kinds": kinds.run,
+    "gemini": gemini.run,
     "evaluation": evaluation.run,
     "judged": judged.run,
     "start": start.run,
@@ -69,14 +70,17 @@ def _table(figures: list[Figure]) -> Table:
 
 
 def main() -> None:
-    """Run the parts that are asked for, all of them by default; ``scale`` has options of its own."""
+    """Run the parts that are asked for, all of them by default; ``scale`` and ``rerun`` have options of their own."""
     if sys.argv[1:2] == ["scale"]:
         scale.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["rerun"]:
+        rerun.main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description="Figures side by side, as ratios.",
-        epilog="A part that is not in `all`: python -m bench scale --rows N (see --help there).",
+        epilog="Parts that are not in `all`: python -m bench scale --rows N, and rerun (see --help there).",
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")

@@ -129,7 +129,7 @@ def _shard(
         labels = list(_boxes(chance))
         if chance.random() < 0.95:
             lines["labels"].append(_encode({"data_row_id": row_id, "labels": [_label(labels)]}))
-        if chance.random() < 0.02:
+        if chance.random() < 0.05:
             outcomes.append(_unsuccessful(row_id, key, chance))
             continue
         lines["staged"].append(

@@ -97,7 +97,7 @@ def read_book(settings: Settings, run_id: str, model_run_id: str, **known: Any) 
         held=held,
         jobs=[(job["displayName"], job["state"], job["sent"]) for job in jobs if run_id in job["displayName"]],
         imports=[(item["name"], item["succeeded"]) for item in run["imports"]],
-        told=(run["status"], run["error_message"] or ""),
+        told=(run["status"] or "", run["error_message"] or ""),
         **known,
     )
 

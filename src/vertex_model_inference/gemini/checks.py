@@ -41,6 +41,8 @@ def fields_of(value: Any, required: Iterable[str], path: Path, optional: Iterabl
     missing = [name for name in names if name not in value]
     if missing:
         off(path, f"{missing[0]!r} is missing")
+    if len(value) == len(names):
+        return value
     unknown = sorted(value.keys() - set(names) - set(optional))
     if unknown:
         off(path, f"{unknown[0][:80]!r} was not asked for")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left, bisect_right
+from itertools import accumulate
 from typing import NoReturn
 
 import msgspec
@@ -73,18 +75,17 @@ class Sureness:
     """
 
     def __init__(self, tokens: list[tuple[str, float]], average: float | None) -> None:
-        self._tokens: list[tuple[int, int, float]] = []
-        at = 0
-        for text, logprob in tokens:
-            self._tokens.append((at, at + len(text), logprob))
-            at += len(text)
+        ends = list(accumulate(len(text) for text, _ in tokens))
+        self._ends = ends
+        self._starts = [0, *ends[:-1]] if ends else []
+        self._logprobs = [logprob for _, logprob in tokens]
         self._average = average
         self.spans: dict[Path, tuple[int, int]] = {}
 
     @property
     def by_words(self) -> bool:
         """Whether each value has a figure of its own; else there is one for the whole answer."""
-        return bool(self._tokens)
+        return bool(self._logprobs)
 
     def of(self, path: Path) -> float | None:
         """The geometric mean of the probabilities of the tokens that a value is written with, 0..1.
@@ -93,8 +94,8 @@ class Sureness:
         None: the service gave neither.
         """
         span = self.spans.get(path)
-        if span is not None and self._tokens:
-            found = [logprob for start, end, logprob in self._tokens if start < span[1] and end > span[0]]
+        if span is not None and self._logprobs:
+            found = self._logprobs[bisect_right(self._ends, span[0]) : bisect_left(self._starts, span[1])]
             if found:
                 return _probability(sum(found) / len(found))
         return None if self._average is None else _probability(self._average)

@@ -169,7 +169,7 @@ class Exports:
             got = "more" if received > chunk.size else str(received)
             raise Wait(
                 LabelboxError(
-                    f"A file of export task {task_id} should have {chunk.size} bytes and had {got}.",
+                    f"A file of Labelbox's export task {task_id} should have {chunk.size} bytes and had {got}.",
                     code="export_length",
                     hint="Start the run again.",
                     retryable=True,

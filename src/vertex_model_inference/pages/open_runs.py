@@ -8,7 +8,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
-from vertex_model_inference.errors import NotFoundError
+import msgspec
+
+from vertex_model_inference.errors import NotFoundError, StorageError
 from vertex_model_inference.labelbox.vocabulary import Vocabulary
 from vertex_model_inference.pages.row_files import RowFacts, read_rows, vocabulary_of
 from vertex_model_inference.pages.row_index import RowIndex
@@ -19,6 +21,7 @@ from vertex_model_inference.runs.status import RunStatus
 __all__ = ["OpenRun", "OpenRuns"]
 
 _MOST = 64
+_AGAIN_S = 5.0
 _RUNNING_S, _ENDED_S = 1.0, 10.0
 """How old an index may be."""
 
@@ -82,11 +85,23 @@ class OpenRuns:
     def facts(self, run: OpenRun, rows: list[IndexedRow]) -> list[RowFacts]:
         """Everything that the run knows of some rows.
 
+        Files that have changed since the index was made (``vmi evaluate`` writes some anew) are indexed once more.
+
         Raises:
-            NotFoundError: The files have changed since the index was made.
+            NotFoundError: Rows are gone, or the files change all the time.
             StorageError: Storage did not answer.
         """
-        return read_rows(self._shelf.store, run.rows.files, rows, self.names(run))
+        store, index = self._shelf.store, run.rows
+        try:
+            return read_rows(store, index.files, rows, self.names(run))
+        except (NotFoundError, StorageError, msgspec.MsgspecError):
+            index.keep_up(every_s=0.0, wait_s=_AGAIN_S)
+        try:
+            return read_rows(store, index.files, [self.row(run, row.id) for row in rows], self.names(run))
+        except msgspec.MsgspecError:
+            raise NotFoundError(
+                "The run's files are being written while they are read.", hint="Load the page again."
+            ) from None
 
     def _index(self, name: str) -> RowIndex:
         with self._lock:

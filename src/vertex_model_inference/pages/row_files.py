@@ -9,7 +9,8 @@ import msgspec
 
 from vertex_model_inference.errors import NotFoundError, RowError
 from vertex_model_inference.evaluation.agreement import RowAgreement
-from vertex_model_inference.labelbox.export_labels import LabelledRow, LinkedMask, parse_labels
+from vertex_model_inference.labelbox.export_labels import LabelledRow, parse_labels
+from vertex_model_inference.labelbox.linked_masks import LinkedMask
 from vertex_model_inference.labelbox.ndjson_reading import parse_prediction
 from vertex_model_inference.labelbox.vocabulary import Vocabulary
 from vertex_model_inference.ontology import Ontology

@@ -121,6 +121,10 @@ class RowIndex:
     def keep_up(self, *, every_s: float, wait_s: float = 1.0) -> bool:
         """Bring the index up to date, in a thread, when it was not within ``every_s``; waits for that a moment.
 
+        Args:
+            every_s: So old it may be; 0: it is known to be too old.
+            wait_s: How long to wait for a new index, or one that is too old.
+
         Returns:
             Whether it is up to date now, as far as is known.
         """
@@ -128,7 +132,7 @@ class RowIndex:
             self._idle.clear()
             threading.Thread(target=self._refresh_quietly, name="vmi-pages-index", daemon=True).start()
         # One that has been built shows what it has and catches up; a new one is worth a moment.
-        return self._idle.wait(wait_s if self.done < self.total or not self.total else 0.15)
+        return self._idle.wait(wait_s if self.done < self.total or not self.total or not every_s else 0.15)
 
     def _refresh_quietly(self) -> None:
         try:

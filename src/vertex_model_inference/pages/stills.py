@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import io
 import threading
-import warnings
 from typing import IO, Any, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vertex_model_inference.errors import AssetError
 
 __all__ = ["Still", "frame_of_video", "page_of_pdf", "picture"]
 
-_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "ICO", "JPEG2000", "AVIF", "PPM", "MPO")
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "ICO", "JPEG2000", "AVIF", "PPM")
 _PLAIN = {"PNG": "image/png", "WEBP": "image/webp"}
 """Of pictures that are small enough as they are."""
 _SMALL_BYTES = 40_000
-_MOST_PIXELS = 200_000_000
+_MOST_PIXELS = 170_000_000
 _DECODERS = threading.BoundedSemaphore(3)
 """Large pictures are tens of megabytes each once they are unpacked."""
 _PDFIUM = threading.Lock()
-_UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError, EOFError)
 _MOST_STEPS = 3000
 """Frames that are decoded on the way to the one that is wanted."""
 
@@ -53,21 +51,21 @@ def picture(file: IO[bytes], side: int) -> Still:
     data = file.read()
     with _DECODERS:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of large pictures, for which there is a bound of our own
-                opened = Image.open(io.BytesIO(data), formats=_FORMATS)
-                width, height = opened.size
-                if width * height > _MOST_PIXELS:
-                    raise AssetError(f"{width} x {height} pixels are too many to show.", code="asset_too_large")
-                small = max(width, height) <= side and len(data) <= _SMALL_BYTES
-                if small and opened.format in _PLAIN and not opened.info.keys() & {"exif", "icc_profile"}:
-                    opened.load()  # what does not decode is refused here and not by the browser
-                    return Still(data, _PLAIN[opened.format], width, height)
-                if opened.format == "JPEG":
-                    opened.draft("RGB", (side, side))
-                opened.load()
-                return _packed(opened, side, width, height)
-        except _UNREADABLE as error:
+            opened = Image.open(io.BytesIO(data), formats=_FORMATS)
+            width, height = opened.size
+            if width * height > _MOST_PIXELS:
+                raise AssetError(f"{width} x {height} pixels are too many to show.", code="asset_too_large")
+            small = max(width, height) <= side and len(data) <= _SMALL_BYTES
+            if small and opened.format in _PLAIN and not opened.info.keys() & {"exif", "icc_profile"}:
+                opened.load()  # what does not decode is refused here and not by the browser
+                return Still(data, _PLAIN[opened.format], width, height)
+            if opened.format == "JPEG":
+                opened.draft("RGB", (side, side))
+            opened.load()
+            return _packed(opened, side, width, height)
+        except AssetError:
+            raise
+        except Exception as error:  # noqa: BLE001  # Pillow raises whatever a broken file leads it to
             raise AssetError(
                 f"The asset is not a picture that can be shown ({type(error).__name__}).", code="asset_corrupt"
             ) from None

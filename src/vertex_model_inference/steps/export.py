@@ -52,6 +52,7 @@ class ExportSlice(NamedTuple):
         expired: Labelbox gives no more of this export; another must be begun for the rows that are left.
         halted: The run was cancelled before the export's end.
         ways: How far the rows of each shard go (``choosing.Way``); empty: all go the whole way.
+        error: Why no more can be read; the shards are whole all the same, and their rows must get an outcome.
     """
 
     first_shard: int
@@ -60,6 +61,7 @@ class ExportSlice(NamedTuple):
     expired: bool = False
     halted: bool = False
     ways: list[str] = []  # noqa: RUF012  # a NamedTuple's, replaced and never appended to
+    error: LabelboxError | None = None
 
     def way(self, shard: int) -> Way:
         """How far the rows of a shard go."""
@@ -121,12 +123,13 @@ def export_slice(
         room: So many more rows may be sent to the model: a shard ends with the last of them. None: any number.
 
     Raises:
-        LabelboxError: The export cannot be read.
+        StorageError: The run's own files cannot be read or written.
     """
     sink = _Sink(context, first_shard, canary, chooser_of(context), room)
     known = _Known(context, written) if written else None
     next_offset: int | None = None
     expired = halted = False
+    broken: LabelboxError | None = None
     try:
         for chunk in context.labelbox.export_chunks(task, offset):
             halted = _cancelled(context)
@@ -136,13 +139,14 @@ def export_slice(
             for line in context.labelbox.read_chunk(task, chunk):
                 sink.add(line, known)
     except LabelboxError as error:
-        if error.error_code != "export_expired":
-            raise
-        log.warning("the export expired", run_id=context.spec.run_id, cause=str(error))
-        expired = True
+        next_offset = None
+        expired = error.error_code == "export_expired"
+        broken = None if expired else error
+        log.warning("the export cannot be read on", run_id=context.spec.run_id, cause=str(error))
     sink.flush()
     ways = [way.value for way in sink.ways] if context.spec.follows else []
-    return ExportSlice(first_shard, sink.rows, None if expired or halted else next_offset, expired, halted, ways)
+    offset_then = None if expired or halted else next_offset
+    return ExportSlice(first_shard, sink.rows, offset_then, expired, halted, ways, broken)
 
 
 def _cancelled(context: Context) -> bool:

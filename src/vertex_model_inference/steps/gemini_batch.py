@@ -1,7 +1,7 @@
 """predict, by Gemini's batch jobs: one JSON Lines file of requests in, one of responses out, in any order.
 
-Lines are joined to rows by the label ``vmi_key`` of the echoed request, never by position. Limits of one job: 200,000
-requests and a file of 1 GB (https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-gemini).
+Lines are joined to rows by the label ``vmi_key`` of the echoed request; where labels are not echoed, by what the
+request asks about; never by position. Limits of one job: 200,000 requests and a file of 1 GB (https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/batch-prediction-gemini).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import msgspec
 import orjson
 
 from vertex_model_inference.errors import DecodeError, VertexError
-from vertex_model_inference.gemini.requests import INLINE_BYTES, text_of
+from vertex_model_inference.gemini.requests import INLINE_BYTES, KEY, text_of
 from vertex_model_inference.spec import Staged
 from vertex_model_inference.steps.context import Context, read_rows, read_structs
 from vertex_model_inference.steps.gemini_requests import requests_of
 
-__all__ = ["JOB_BYTES", "JOB_REQUESTS", "Line", "read_line", "rows_per_job", "write_requests"]
+__all__ = ["JOB_BYTES", "JOB_REQUESTS", "Line", "owners_by_contents", "read_line", "rows_per_job", "write_requests"]
 
 JOB_REQUESTS = 200_000
 JOB_BYTES = 1_000_000_000
@@ -34,8 +34,22 @@ _RETRYABLE = re.compile(
 """In the status of a failed line, which is a text without a code of its own."""
 
 
+class _FileData(msgspec.Struct, rename="camel"):
+    file_uri: str = ""
+
+
+class _Part(msgspec.Struct, rename="camel"):
+    text: str | None = None
+    file_data: _FileData | None = None
+
+
+class _Content(msgspec.Struct):
+    parts: list[_Part] = []
+
+
 class _Request(msgspec.Struct):
-    labels: dict[str, str] = {}
+    labels: dict[str, str] | None = None
+    contents: list[_Content] | None = None
 
 
 class _Line(msgspec.Struct):
@@ -53,7 +67,7 @@ class Line(NamedTuple):
     """What one output line says.
 
     Attributes:
-        key: Label of the request; empty where it was not echoed.
+        key: Label of the request; where that is missing ``contents_key`` of what it asks about, or nothing.
         response: The ``GenerateContentResponse``; None: the request failed.
         error: Why, in the service's words.
         retryable: Whether the same request can succeed later.
@@ -114,20 +128,54 @@ async def _as_files(context: Context, staged: Sequence[Staged]) -> list[Staged]:
     """Long texts as files in the bucket: each row may take up only so much of a job's input file."""
 
     async def one(item: Staged) -> Staged:
-        text = text_of(item)
-        if text is None:
+        path, data = _file_of(item)
+        if path is None:
             return item
-        data = text.encode()
-        if len(data) <= INLINE_BYTES:
-            return item
-        digest = hashlib.sha256(data).hexdigest()
-        path = f"assets/{digest[:2]}/{digest}.txt"
         await context.store.aput_new(path, data)
-        return msgspec.structs.replace(
-            item, text=None, messages=(), uri=context.store.uri(path), mime_type="text/plain"
-        )
+        return _as_file(context, item, path)
 
     return list(await asyncio.gather(*(one(item) for item in staged)))
+
+
+def _file_of(item: Staged) -> tuple[str | None, bytes]:
+    """Where a long text is put, and the text; None: it is not long, or no text."""
+    data = (text_of(item) or "").encode()
+    if len(data) <= INLINE_BYTES:
+        return None, data
+    digest = hashlib.sha256(data).hexdigest()
+    return f"assets/{digest[:2]}/{digest}.txt", data
+
+
+def _as_file(context: Context, item: Staged, path: str) -> Staged:
+    return msgspec.structs.replace(item, text=None, messages=(), uri=context.store.uri(path), mime_type="text/plain")
+
+
+def owners_by_contents(context: Context, shards: Sequence[int]) -> dict[str, list[tuple[str, int]]]:
+    """Rows, with their shards, by what their requests ask about; several where rows have the same asset.
+
+    Raises:
+        StorageError: The run's files cannot be read.
+    """
+    owners: dict[str, list[tuple[str, int]]] = {}
+    for shard in shards:
+        for item in read_structs(context, context.files.shard("staged", shard), Staged):
+            path, _ = _file_of(item)
+            sent = item if path is None else _as_file(context, item, path)
+            text = text_of(sent)
+            part = _Part(text) if text is not None else _Part(file_data=_FileData(sent.uri or ""))
+            owners.setdefault(_contents_key([_Content([part])]), []).append((item.data_row_id, shard))
+    return owners
+
+
+def _contents_key(contents: Sequence[_Content]) -> str:
+    """Tells requests apart by their texts and files; empty where there is none."""
+    parts = [part for content in contents for part in content.parts]
+    said = [
+        f"text {part.text}" if part.text is not None else f"file {(part.file_data or _FileData()).file_uri}"
+        for part in parts
+        if part.text is not None or part.file_data is not None
+    ]
+    return f"contents {hashlib.sha256(orjson.dumps(said)).hexdigest()}" if said else ""
 
 
 def read_line(line: bytes) -> Line:
@@ -141,7 +189,7 @@ def read_line(line: bytes) -> Line:
         status = msgspec.json.decode(read.status)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(f"An output line is not of the form of Gemini's batch jobs: {error}") from None
-    key = read.request.labels.get("vmi_key", "")
+    key = (read.request.labels or {}).get(KEY) or _contents_key(read.request.contents or [])
     if isinstance(status, dict):
         status = f"{status.get('code', '')} {status.get('message', '')}".strip()
     said = " ".join(str(status or "").split())

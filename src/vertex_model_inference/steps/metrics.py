@@ -11,7 +11,8 @@ from vertex_model_inference.evaluation.custom_metrics import CONFIDENCES, RowMet
 from vertex_model_inference.evaluation.evaluator import RowPair
 from vertex_model_inference.labelbox.gateway import ImportPlace
 from vertex_model_inference.labelbox.ndjson_metrics import confusion_line, scalar_line
-from vertex_model_inference.steps.context import Context
+from vertex_model_inference.outcomes import Outcome
+from vertex_model_inference.steps.context import Context, read_structs
 from vertex_model_inference.steps.destinations import in_force
 
 __all__ = ["metric_lines", "upload_metrics"]
@@ -27,7 +28,8 @@ _FEWEST = 2
 def upload_metrics(context: Context, shard: int, pairs: Sequence[RowPair]) -> int:
     """Write ``metrics/00000.ndjson`` and import it into the model run, if predictions go there.
 
-    A part that Labelbox does not take is logged: figures about predictions must not undo these.
+    A part that Labelbox does not take is logged: figures about predictions must not undo these. Rows for which the run
+    did nothing are left out: theirs were sent by the run that did.
 
     Args:
         context: The run. ``shard``: number of the shard.
@@ -39,6 +41,13 @@ def upload_metrics(context: Context, shard: int, pairs: Sequence[RowPair]) -> in
     Raises:
         StorageError: The run's own files cannot be written.
     """
+    if context.spec.follows:
+        reused = {
+            outcome.data_row_id
+            for outcome in read_structs(context, context.files.shard("outcomes", shard), Outcome)
+            if outcome.reused
+        }
+        pairs = [pair for pair in pairs if pair.data_row_id not in reused]
     lines = list(metric_lines(pairs))
     if not lines:
         return 0

@@ -268,6 +268,7 @@ def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) 
             for item in read_structs(context, context.files.shard("staged", shard), Staged):
                 owners[key_of(item.data_row_id) if gemini else item.data_row_id] = [(item.data_row_id, shard)]
     unknown = unreadable = answered = ended = 0
+    nameless: dict[str, list[tuple[str, int]]] | None = None
     with tempfile.TemporaryDirectory(prefix="vmi-") as folder, ExitStack() as stack:
         spools: dict[int, IO[bytes]] = {
             shard: stack.enter_context(Path(folder, str(shard)).open("w+b")) for shard in shards
@@ -279,6 +280,11 @@ def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) 
                 unreadable += 1
                 continue
             found = owners.get(name)
+            if found is None and gemini and name.startswith("contents "):
+                if nameless is None:
+                    nameless = gemini_batch.owners_by_contents(context, shards)
+                # The same asset was asked about once for each of its rows, and each of the answers is one of theirs.
+                found = [nameless[name].pop(0)] if nameless.get(name) else None
             if found is None:
                 unknown += 1
                 continue

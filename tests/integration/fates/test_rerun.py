@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import labelbox as lb
+import msgspec
 import pytest
 from tests.integration.fates.lab import Assets, Container, Done, Lab, Scene, picture, radio
 
 from vertex_model_inference.errors import ConflictError, RequestError
 from vertex_model_inference.models import ModelOption
+from vertex_model_inference.runs import inline
 from vertex_model_inference.runs.again import retry_run, to_retry
 from vertex_model_inference.runs.service import RunService
-from vertex_model_inference.runs.surroundings import open_artifacts
+from vertex_model_inference.runs.surroundings import Surroundings, open_artifacts
 from vertex_model_inference.settings import Settings, load
+from vertex_model_inference.spec import Files, RunSpec
+from vertex_model_inference.steps import memory, recall
+from vertex_model_inference.webhook.wiring import catalog_of
 
 OPTION = "rerun model"
 
@@ -236,3 +241,88 @@ def test_another_picture_is_another_row_and_another_signature_is_not(
     assert _reused(third) == set(scene.keys) - {"pictures 2"}
     assert len(container.seen) == seen + 1
     assert len(aiplatform.BatchPredictionJob.list()) == jobs + 1
+
+
+def test_another_destination_gets_what_it_lacks_without_the_model(
+    lab: Lab, container: Container, tmp_path: Path
+) -> None:
+    container.answer = _score
+    scene = _scene(lab, "elsewhere", ["0.4", "0.5", "0.6"])
+    files = lab.perform(scene, OPTION, tmp_path, _toml(container), VMI_DESTINATION="files")
+    assert set(_held(scene).values()) == {0}
+    _asked(container)
+    both = lab.perform(scene, OPTION, tmp_path, _toml(container), VMI_DESTINATION="files,model-run")
+    assert _asked(container) == {}
+    assert set(_held(scene).values()) == {1}
+    assert both.finished.counts.reused == 0
+    again = lab.perform(scene, OPTION, tmp_path, _toml(container), VMI_DESTINATION="model-run")
+    assert again.finished.message.startswith("Nothing to do: 3 data rows are as they were.")
+    assert again.statuses() == files.statuses()
+
+
+def test_an_upload_that_failed_is_sent_again_under_the_same_names(
+    lab: Lab, container: Container, tmp_path: Path
+) -> None:
+    """The next run sends the same lines under the same uuids, whatever of them came there."""
+    container.answer = _score
+    scene = _scene(lab, "given up", ["0.4", "0.5", "0.6"])
+    lab.fault(match="createMEAPredictionImportByFile*", times=0, status=400, json={"errors": [{"message": "no"}]})
+    first = lab.perform(scene, OPTION, tmp_path, _toml(container))
+    assert Counter(step for _, step, _ in map(first.fate, scene.keys)) == {"upload": 3}
+    lab.calm()
+    _asked(container)
+    second = lab.perform(scene, OPTION, tmp_path, _toml(container))
+    assert _asked(container) == {}, "their answers were kept"
+    assert Counter(second.statuses().values()) == {"predicted": 3}
+    assert set(_held(scene).values()) == {1}
+    assert _predictions(tmp_path, lab, first) == _predictions(tmp_path, lab, second)
+
+
+def _predictions(folder: Path, lab: Lab, done: Done) -> set[bytes]:
+    settings = load({**lab.config.environment(), "VMI_DATA_DIR": str(folder / "vmi")}, folder)
+    store = open_artifacts(settings)
+    entries = store.entries(f"runs/{done.run_id}/predictions")
+    return {line for entry in entries for line in store.lines(entry.path)}
+
+
+def test_without_an_engine_it_is_the_same(lab: Lab, container: Container, tmp_path: Path) -> None:
+    """As Cloud Functions run it, and each step once more: what a step finds done stays as it is."""
+    container.answer = _score
+    scene = _scene(lab, "inline", [str(n / 30) for n in range(1, 25)] + ["zebra"])
+    (tmp_path / "vmi.toml").write_text(_toml(container))
+    environment = {**lab.config.environment(), "VMI_DATA_DIR": str(tmp_path / "vmi"), "VMI_SHARD_ROWS": "5"}
+    settings = load(environment, tmp_path)
+    option = catalog_of(settings).refresh().find(OPTION)
+    assert option is not None
+    surroundings = Surroundings(settings)
+    try:
+        first = inline.begin(surroundings, scene.run.uid, option, None)
+        inline.extract(surroundings, first.run_id)
+        assert inline.infer(surroundings, first.run_id).counts.predicted == 24
+        _asked(container)
+        held = _held(scene)
+        second = inline.begin(surroundings, scene.run.uid, option, None)
+        assert second.run_id != first.run_id
+        inline.extract(surroundings, second.run_id)
+        finished = inline.infer(surroundings, second.run_id)
+        assert _asked(container) == {}
+        assert (finished.counts.reused, finished.counts.failed) == (24, 1)
+        assert _held(scene) == held
+        store = surroundings.store
+        spec = msgspec.json.decode(store.get(Files(second.run_id).spec), type=RunSpec)
+        context = surroundings.looking(spec)
+        before = {entry.path: store.get(entry.path) for entry in store.entries(f"runs/{second.run_id}")}
+        remembered = memory.remember(context)
+        assert remembered is not None
+        assert remembered.rows == 25
+        shards = [int(path[-11:-6]) for path in before if "/origins/" in path]
+        carried = [shard for shard in shards if _is_carried(before, shard)]
+        assert recall.carry_shards(context, carried) == msgspec.structs.replace(finished.counts, exported=24, failed=0)
+        assert {entry.path: store.get(entry.path) for entry in store.entries(f"runs/{second.run_id}")} == before
+    finally:
+        surroundings.close()
+
+
+def _is_carried(files: dict[str, bytes], shard: int) -> bool:
+    [outcomes] = [content for path, content in files.items() if path.endswith(f"outcomes/{shard:05d}.jsonl")]
+    return b'"reused":true' in outcomes

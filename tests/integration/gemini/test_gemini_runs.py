@@ -258,6 +258,23 @@ def test_output_that_lacks_doubles_and_contradicts(lab: Lab, tmp_path: Path) -> 
     assert sum(status == "predicted" for status in done.statuses().values()) == 9
 
 
+def test_output_without_labels_is_joined_by_what_was_asked_about(lab: Lab, tmp_path: Path) -> None:
+    named = keys("short", "same", "again", "long", "cooking")
+    texts = {
+        named["short"]: "A match of football.",
+        named["same"]: "The football season.",
+        named["again"]: "The football season.",
+        named["long"]: "Football. " + "And so on. " * 400,
+        named["cooking"]: "Cooking rice.",
+    }
+    scene = lab.scene(texts, classifications=[radio("topic", "football", "cooking")], media_type=lb.MediaType.Text)
+    lab.mischief(forget_labels=True, duplicate=[0], unknown_keys=1)
+    done = lab.perform(scene, "Ask Gemini", tmp_path, toml("batch"))
+    assert done.statuses() == dict.fromkeys(named.values(), "predicted"), done.outcomes
+    said = {key: [one["radio_answer"]["name"] for one in found] for key, found in scene.predictions().items()}
+    assert said == {key: ["cooking" if key == named["cooking"] else "football"] for key in named.values()}
+
+
 def test_long_texts_go_as_files(lab: Lab, tmp_path: Path) -> None:
     long = "Angela Merkel was there. " + "And so on. " * 400
     named = keys("long", "short")

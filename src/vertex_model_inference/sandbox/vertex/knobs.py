@@ -68,6 +68,7 @@ class Mischief(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         duplicate: Lines written twice. ``contradict``: written twice, the second time with another prediction.
         corrupt: Lines cut in half, no JSON any more.
         unknown_keys: How many further lines to write, for instances nobody sent.
+        forget_labels: Echo Gemini's requests without their labels.
         refuse: Answer the create with 429 RESOURCE_EXHAUSTED.
         stuck: Stay in this state until cancelled.
         stop_after: Stop after so many input lines; the rest is incomplete.
@@ -82,6 +83,7 @@ class Mischief(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     contradict: Lines = 0.0
     corrupt: Lines = 0.0
     unknown_keys: int = 0
+    forget_labels: bool = False
     refuse: bool = False
     stuck: Literal["QUEUED", "PENDING", "RUNNING"] | None = None
     stop_after: int | None = None

@@ -65,6 +65,10 @@ class Output:
         """Take one prediction line; mischief may drop, double or cut it."""
         if self.plan.hit("drop_lines", index):
             return
+        if self.style == "gemini" and self.plan.mischief is not None and self.plan.mischief.forget_labels:
+            value = orjson.loads(line)
+            value["request"].pop("labels", None)
+            line = orjson.dumps(value) + b"\n"
         if self.plan.hit("corrupt", index):
             line = line[: len(line) // 2] + b"\n"
         for _ in range(2 if self.plan.hit("duplicate", index) else 1):
