@@ -149,7 +149,7 @@ FORMATS = {"png": "PNG", "gif": "GIF", "bmp": "BMP", "tif": "TIFF"}
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_kind_on_pictures_of_every_format(lab: Lab, tmp_path: Path, mode: str) -> None:
-    picture = Image.fromarray(data.page()[:48])
+    picture = Image.fromarray(data.page()[:80])
     named = keys(*FORMATS)
     hosts = {}
     for ending, format_ in FORMATS.items():
