@@ -79,6 +79,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
             restart must cut its export as it began to.
         delivery: Where predictions go, and the canary, as the model's option and the settings had it.
         artifacts_version: Of the run's files; runs that were begun before there was one have the first.
+        run_groups: Groups of the run that are under way at once, whoever works on them. Frozen, since the order in
+            which groups are begun and waited for must come out the same when the run is carried on.
         rerun: Which rows are done, after an earlier run of the same model run and option: ``changed`` (those that are
             new, failed or changed), ``all``, or of those known only the ``failed``, the ``retryable`` (failed rows that
             running again can help) or the ``named``. ``none``: of a release that knew nothing of earlier runs.
@@ -93,6 +95,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     job_rows: int = 50_000
     delivery: DeliveryRules = DeliveryRules(destinations=("model-run",), canary_rows=0, canary_empty="stop")
     artifacts_version: int = 1
+    run_groups: int = 4
     rerun: str = "none"
 
     @property

@@ -33,5 +33,6 @@ def spec_of(
         job_rows=settings.job_rows,
         artifacts_version=ARTIFACTS_VERSION,
         delivery=option.delivery.over(settings.delivery),
+        run_groups=settings.run_groups,
         rerun=rerun or option.rerun,
     )

@@ -68,6 +68,9 @@ class Surroundings:
     Args:
         settings: What is in force.
         labelbox: The gateway; made from the settings when None.
+
+    Attributes:
+        fresh: Whether this process may tell of its runs: nobody takes it for dead (``Presence.fresh``).
     """
 
     def __init__(self, settings: Settings, labelbox: Labelbox | None = None) -> None:
@@ -98,6 +101,7 @@ class Surroundings:
         self._paces = Paces()
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
+        self.fresh: Callable[[], bool] = lambda: True
 
     def of(
         self, spec: RunSpec, watch: Callable[[RunStatus], None] | None = None, *, lead: bool = True
@@ -143,7 +147,7 @@ class Surroundings:
 
     def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:
         bare = self.looking(spec)
-        progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch)
+        progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch, self.fresh)
         watcher = Watcher(self.store, spec.run_id, bare.halt, progress.halted)
         watcher.begin()
         return _Run(bare.telling(progress.tell), progress, watcher)

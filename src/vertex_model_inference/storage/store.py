@@ -23,6 +23,7 @@ from obstore.exceptions import NotFoundError as ObjectNotFoundError
 from obstore.store import GCSStore, LocalStore
 
 from vertex_model_inference.errors import NotFoundError, SettingsError, StorageError
+from vertex_model_inference.fencing import may_go_on
 from vertex_model_inference.waiting import FAULT, note
 
 __all__ = ["Buckets", "Entry", "LineWriter", "Store", "TokenSource", "open_bucket", "open_store", "split_gs"]
@@ -89,6 +90,7 @@ class Store:
         Raises:
             StorageError: Storage refused or did not answer.
         """
+        may_go_on()
         self._call("write", path, lambda: obstore.put(self.objects, path, data))
 
     def put_new(self, path: str, data: bytes) -> bool:
@@ -283,6 +285,7 @@ class Store:
             self.put(path, left)
             return
         with self._explained("write", path):
+            may_go_on()
             lines.close()
 
     async def aput_new(self, path: str, data: bytes) -> bool:
