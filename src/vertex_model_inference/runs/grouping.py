@@ -77,7 +77,7 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     shard = number = written = in_vain = 0
     ready: list[int] = []
     rows: dict[int, int] = {}
-    lost: VmiError | None = None
+    lost: VmiError | None = None  # raised once what was read has been given out
     most, sent = spec.option.budget.max_rows, 0
     try:
         while offset is not None:
@@ -117,7 +117,9 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
                 try:
                     begun = _begin_export(runner, context, progress)
                 except VmiError as caught:
-                    offset, lost = None, caught  # raised once what was read has been given out
+                    offset, lost = None, caught
+            elif part.error is not None:
+                lost = part.error
             elif offset is None:
                 progress.exported()
             if carried:

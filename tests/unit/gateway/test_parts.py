@@ -130,7 +130,7 @@ class Engine:
     def __init__(self) -> None:
         self.stopped = False
 
-    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None) -> Started:
+    def start_run(self, model_run_id: str, option: ModelOption, *, model_id: str | None = None, **_: object) -> Started:
         return Started(f"{model_run_id}-{option.name}-{model_id}", joined=False)
 
     def stop(self) -> None:

@@ -287,7 +287,7 @@ def test_relationships_are_read_back_with_the_annotations_that_they_join() -> No
     row = DataRow(id="r" * 25, row_data="")
     box = Box("n", "s", 1, 2, 3, 4, 0.5)
     joined = (Relationship("on", "", 2, 0, confidence=None), Relationship("near", "", 0, 2, directed=False))
-    written = [box, joined[0], box, joined[1]]
+    written: list[Annotation] = [box, joined[0], box, joined[1]]
     lines_ = lines(written, row, row_uuids("run", row.id))
     found = parse_predictions(lines_, NAMES)
     assert [found[1], found[3]] == list(joined)
