@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -107,7 +108,7 @@ def test_regions_that_do_not_fit(bucket: str | None, region: str, problem: str |
         settings=SimpleNamespace(region=region, bucket=bucket),
         regions=_Regions(),
     )
-    found = planning._regions(context, planning.Counter({"far": 3}))
+    found = planning._regions(context, Counter({"far": 3}))
     if problem is None:
         assert found.problems == []
     else:
