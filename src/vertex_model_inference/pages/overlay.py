@@ -175,7 +175,9 @@ def svg(
         marks: Say in the captions what is right and what is wrong.
         css_class: Of the element.
     """
-    size = max(width, height) / 38
+    # As high as a line of a page when the drawing is some 400 pixels wide; less in strips, where words would hide all.
+    longer, shorter = max(width, height), min(width, height)
+    size = min(longer / 38, max(shorter / 7, longer / 64))
     parts = [_group(shape, marks=marks) for shape in drawing.shapes]
     if captions:
         # Above all shapes. A label that was found has its prediction's words beside it already.
