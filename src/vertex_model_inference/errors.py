@@ -11,6 +11,7 @@ from typing import ClassVar
 __all__ = [
     "AssetError",
     "ConflictError",
+    "DatabaseError",
     "DecodeError",
     "LabelboxError",
     "MatchError",
@@ -106,6 +107,13 @@ class ConflictError(VmiError):
     """A thing exists already, or another process holds it."""
 
     code = "conflict"
+
+
+class DatabaseError(VmiError):
+    """The engine's database refused or did not answer."""
+
+    code = "database"
+    retryable_by_default = True
 
 
 class LabelboxError(VmiError):

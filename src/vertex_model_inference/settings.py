@@ -26,6 +26,8 @@ __all__ = ["Settings", "is_loopback", "load"]
 
 _REGION_IN_URL = re.compile(r"https?://([a-z]+-[a-z]+\d+)-aiplatform\.")
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):([^@/]*)@")
+_PASSWORD_KEY = re.compile(r"(?<=[?&])((?:ssl)?password=)[^&]*")
+_POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 
 Destination = Literal["model-run", "project", "files"]
 
@@ -75,6 +77,11 @@ class Settings(BaseSettings):
     canary_empty: Literal["stop", "go"] = "stop"
     shard_rows: Annotated[int, Field(ge=1, le=100_000)] = 1000
     job_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 50_000
+    run_groups: Annotated[int, Field(ge=1, le=1000)] = 4
+    worker_groups: Annotated[int, Field(ge=1, le=100)] = 4
+    total_groups: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    groups_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    lease_s: Annotated[float, Field(ge=1, le=300)] = 15
     max_asset_mb: Annotated[float, Field(gt=0, le=10_000)] = 50
     body_limit: Annotated[int, Field(ge=1024, le=100_000_000)] = 1_000_000
     model_name: str | None = None
@@ -113,6 +120,16 @@ class Settings(BaseSettings):
     @classmethod
     def _is_bucket(cls, value: object) -> object:
         return value.removeprefix("gs://").rstrip("/") if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, value: str) -> str:
+        # The value may hold a password: no message repeats it.
+        scheme, colon, rest = value.partition("://")
+        if value and not (colon and (scheme in _POSTGRES or scheme == "sqlite")):
+            msg = "a database URL begins with sqlite:/// or postgresql://"
+            raise ValueError(msg)
+        return f"postgresql://{rest}" if scheme in _POSTGRES else value
 
     @field_validator("pages_token")
     @classmethod
@@ -167,6 +184,11 @@ class Settings(BaseSettings):
         return frozenset(hosts)
 
     @property
+    def shared_database(self) -> bool:
+        """Whether the engine's database is one that several machines can share (Postgres)."""
+        return self.database_url.startswith("postgresql://")
+
+    @property
     def delivery(self) -> DeliveryRules:
         """Where predictions go, and the canary, for models whose section says nothing else."""
         return DeliveryRules(
@@ -188,7 +210,7 @@ class Settings(BaseSettings):
             if isinstance(getattr(self, name), SecretStr):
                 values[name] = "********"
             elif isinstance(value, str):
-                values[name] = _PASSWORD.sub(r"\1:********@", value)
+                values[name] = _PASSWORD_KEY.sub(r"\1********", _PASSWORD.sub(r"\1:********@", value))
         return values
 
     def require(self, *names: str) -> None:
@@ -319,6 +341,11 @@ def _contradictions(settings: Settings, origins: Mapping[str, str]) -> list[str]
         found.append(
             f"shard_rows is {settings.shard_rows} and job_rows is {settings.job_rows}: a job takes whole shards. "
             "Set VMI_SHARD_ROWS to at most VMI_JOB_ROWS."
+        )
+    if settings.total_groups is not None and settings.total_groups < settings.worker_groups:
+        found.append(
+            f"worker_groups is {settings.worker_groups} and total_groups, of all workers, is {settings.total_groups}. "
+            "Set VMI_WORKER_GROUPS to at most VMI_TOTAL_GROUPS."
         )
     wanted = (*settings.destination, settings.fallback)
     if "project" in wanted and not settings.labelbox_project and not any(m.project for m in settings.models.values()):

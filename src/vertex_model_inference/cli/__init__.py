@@ -27,6 +27,8 @@ from vertex_model_inference.cli import (
     serve,
     settings,
     status,
+    worker,
+    workers,
 )
 from vertex_model_inference.errors import VmiError
 
@@ -41,6 +43,7 @@ app = typer.Typer(
     help="Vertex AI predictions on Labelbox model runs.",
 )
 app.command()(serve.serve)
+app.command()(worker.worker)
 app.command(hidden=True)(engine.engine)
 app.command()(demo.demo)
 app.command()(plan.plan)
@@ -50,6 +53,7 @@ app.command()(cancel.cancel)
 app.command()(retry.retry)
 app.command()(status.status)
 app.command()(status.outcomes)
+app.command()(workers.workers)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(report.report)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["engine"]
 
 _NICENESS = 5  # the webhook answers first
+_LOST = 75  # exit code: others do its work; `vmi serve` starts it again
 
 
 def engine() -> None:
@@ -52,7 +53,7 @@ def _work(told: threading.Event) -> None:
     try:
         from vertex_model_inference.runs.service import RunService
 
-        service = RunService(settings.load())
+        service = RunService(settings.load(), lost=lambda: os._exit(_LOST))
         service.start()
     except VmiError as error:
         _refuse(error)

@@ -118,7 +118,7 @@ class EngineProcess:
                 code="engine",
                 hint="The server's log has the cause.",
             )
-        if problem is not None and not self._working:
+        if problem is not None and not self._working and not problem.retryable:
             self._problem = problem
             self._decided.set()
         if problem is not None:

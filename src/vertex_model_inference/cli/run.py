@@ -73,7 +73,7 @@ def follow(
     from vertex_model_inference.runs.service import RunService
 
     shown = Bars(quiet=json_ or not sys.stderr.isatty())
-    service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update)
+    service = RunService(settings, role="run", surroundings=surroundings, watch=shown.update, lost=_lost)
     service.start()
     try:
         started = start(service)
@@ -110,6 +110,15 @@ def tell_end(finished: Finished, status: RunStatus, *, json_: bool) -> NoReturn:
         typer.echo(f"Outcomes: vmi outcomes {status.run_id}{' --failed' if finished.counts.failed else ''}")
     leave(exit_code(finished))
     raise typer.Exit(exit_code(finished))
+
+
+def _lost() -> None:
+    """This process was frozen, or cut off from the database, for so long that another has the run."""
+    import os
+
+    typer.echo("vmi: this process was taken for dead, and another carries the run on: see `vmi status`.", err=True)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def must_exist(settings: Settings, labelbox: Labelbox, model_run_id: str) -> None:

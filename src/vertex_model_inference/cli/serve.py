@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     import socket
+    import threading
     from collections.abc import Callable
 
     from starlette.types import ASGIApp
@@ -20,15 +21,19 @@ if TYPE_CHECKING:
 
 __all__ = ["listen", "serve"]
 
+_DATABASE_PAUSE_S = 2.0
+
 
 def serve(
     host: str = typer.Option("127.0.0.1", help="Address to listen on; others than loopback need VMI_WEBHOOK_SECRET."),
     port: int = typer.Option(8080, min=0, max=65535, help="Port; 0: a free one."),
+    engine: bool = typer.Option(True, help="Also work on runs; without, `vmi worker` processes do."),
 ) -> None:
     """Serve Labelbox's two calls, `GET /models` and `POST /model_run`, and do the runs.
 
     Enter this server's URL in Labelbox under *Models > Settings > Model training*, with the secret of
-    VMI_WEBHOOK_SECRET. Killing the server loses nothing: runs go on at the next start. Runs, their rows and figures are
+    VMI_WEBHOOK_SECRET. Killing the server loses nothing: runs go on at the next start. With `--no-engine` it only
+    takes Labelbox's calls, and `vmi worker` processes on any machine do the runs. Runs, their rows and figures are
     shown in a browser at `/`, to whom signs in with VMI_PAGES_TOKEN (on loopback: with the address that is printed).
 
     Example: `VMI_WEBHOOK_SECRET=... vmi serve --host 0.0.0.0 --port 8080`
@@ -44,20 +49,34 @@ def serve(
     if not any(section.container for section in settings.models.values()):
         settings.require("project")
     with listen(host, port) as sock:
-        _serve(settings, sock)
+        _serve(settings, sock, engine=engine)
     leave(0)
 
 
-def _desk(settings: Settings, process: EngineProcess) -> Engine:
-    """The desk, imported in the background thread that calls this: it takes over a second."""
+def _desk(settings: Settings, process: EngineProcess | None, stopping: threading.Event) -> Engine:
+    """The desk, imported in the background thread that calls this: it takes over a second.
+
+    Waits for the engine's first start, where it has one, and for a database that is away.
+    """
     import gc
 
     import dbos  # noqa: F401  # while the engine starts
+    import structlog
 
+    from vertex_model_inference.errors import DatabaseError
     from vertex_model_inference.runs.desk import RunDesk
 
-    process.wait()
-    desk = RunDesk(settings)
+    if process is not None:
+        process.wait()
+    while True:
+        try:
+            desk = RunDesk(settings)
+            break
+        except DatabaseError as error:
+            if not error.retryable or stopping.is_set():
+                raise
+            structlog.get_logger("vmi.engine").warning("waiting for the database", cause=str(error))
+            stopping.wait(_DATABASE_PAUSE_S)
     # A full collection stops every thread, so what stays for good is taken out of its sight.
     gc.collect()
     gc.freeze()
@@ -114,9 +133,10 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _serve(settings: Settings, sock: socket.socket) -> None:
+def _serve(settings: Settings, sock: socket.socket, *, engine: bool) -> None:
     import contextlib
     import signal
+    import threading
     from collections.abc import AsyncIterator, Iterator
 
     import uvicorn
@@ -130,8 +150,15 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
     from vertex_model_inference.webhook.wiring import catalog_of
 
     catalog = catalog_of(settings)
-    process = EngineProcess()
-    runs = LazyRuns(lambda: _desk(settings, process), interrupt=process.stop)
+    process = EngineProcess() if engine else None
+    stopping = threading.Event()
+
+    def interrupt() -> None:
+        stopping.set()
+        if process is not None:
+            process.stop()
+
+    runs = LazyRuns(lambda: _desk(settings, process, stopping), interrupt=interrupt)
     assert settings.labelbox_api_key is not None, "required by the command"
     lookup = ModelRunLookup(settings.labelbox_api_key, settings.labelbox_graphql)
     pages, shown = _pages(settings, sock, runs)
@@ -139,7 +166,8 @@ def _serve(settings: Settings, sock: socket.socket) -> None:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         catalog.start()
-        process.start()
+        if process is not None:
+            process.start()
         runs.begin()
         name, port = sock.getsockname()[:2]
         address = f"http://{f'[{name}]' if ':' in name else name}:{port}"

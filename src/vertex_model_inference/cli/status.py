@@ -12,6 +12,7 @@ from vertex_model_inference.cli.console import console
 
 if TYPE_CHECKING:
     from vertex_model_inference.runs.status import RunStatus
+    from vertex_model_inference.settings import Settings
 
 __all__ = ["OutcomeFormat", "outcomes", "status"]
 
@@ -40,14 +41,31 @@ def status(
     from vertex_model_inference.runs.surroundings import open_artifacts
     from vertex_model_inference.settings import load
 
-    store = open_artifacts(load())
+    settings = load()
+    store = open_artifacts(settings)
     found: Any = all_runs(store) if run is None else status_of(store, run)
     if json_:
         typer.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     elif run is None:
         _list(found)
+        _workers(settings)
     else:
         _one(found)
+
+
+def _workers(settings: Settings) -> None:
+    """Who works on runs, where that can be several machines; the runs are shown also when the database is away."""
+    if not settings.shared_database:
+        return
+    from vertex_model_inference.cli.workers import show
+    from vertex_model_inference.errors import DatabaseError
+    from vertex_model_inference.runs.workers import read_workers
+
+    typer.echo()
+    try:
+        show(read_workers(settings))
+    except DatabaseError as error:
+        typer.echo(f"vmi: {error}", err=True)
 
 
 _ABANDONED = "No process works on it: start `vmi serve`, or `vmi resume RUN`, to carry it on."

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from vertex_model_inference.errors import LabelboxError, UploadRefusedError, VmiError
+from vertex_model_inference.fencing import may_go_on
 from vertex_model_inference.labelbox.connection import Connection
 from vertex_model_inference.labelbox.gateway import ImportedRow, ImportFailure, ImportPlace, ImportState
 from vertex_model_inference.labelbox.retry import Wait, rest, retrying
@@ -112,6 +113,7 @@ class Imports:
             found = self.find(place, name)
             if found is not None:
                 return found
+            may_go_on()
             answer = self._connection.upload_once(
                 calls.create,
                 {"file": None, "contentLength": len(ndjson), calls.parent: place.id, "name": name},

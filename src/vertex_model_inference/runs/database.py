@@ -6,27 +6,36 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from vertex_model_inference.runs.postgres import postgres_engine
 from vertex_model_inference.runs.started import Started
-from vertex_model_inference.spec import run_id_of
+from vertex_model_inference.settings import Settings
+from vertex_model_inference.spec import ARTIFACTS_VERSION, run_id_of
 
 __all__ = [
     "ACTIVE",
     "APPLICATION",
+    "GROUPS",
     "QUEUE",
     "WORKFLOW",
     "WORKFLOW_VERSION",
+    "database_engine",
     "next_run",
     "queued",
     "quiet",
     "sqlite_engine",
 ]
 
-WORKFLOW_VERSION = "2"
-"""Raised only when runs begun by an older release cannot be carried on; DBOS then leaves them alone."""
+WORKFLOW_VERSION = f"2.{ARTIFACTS_VERSION}"
+"""Its first number is raised when the order of steps changes so that runs begun by an older release cannot be carried
+on. DBOS leaves runs of other versions alone; see ``releases.py``.
+"""
 
 APPLICATION = "vmi"
 QUEUE = "runs"
+GROUPS = "groups"
+"""The queue of runs' groups, on a database that several machines share."""
 WORKFLOW = "run"
+_ANSWER_S = 4.0  # somebody waits
 ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
 
 
@@ -59,6 +68,21 @@ def sqlite_engine(url: str) -> Any:
         connection.execute("PRAGMA foreign_keys=ON")
 
     return engine
+
+
+def database_engine(settings: Settings, purpose: str) -> Any:
+    """Connections to the engine's database.
+
+    Args:
+        settings: What is in force.
+        purpose: What for; a Postgres server shows it.
+
+    Returns:
+        The ``sqlalchemy.Engine``. Whoever asks for it disposes of it.
+    """
+    if settings.shared_database:
+        return postgres_engine(settings.database_url, purpose, lease_s=settings.lease_s)
+    return sqlite_engine(settings.database_url)
 
 
 def next_run(dbos: Any, model_run_id: str, option: str) -> Started:
@@ -97,11 +121,16 @@ def queued(url: str, run_id: str) -> bool:
     if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
         return False
     quiet()
-    engine = sqlite_engine(url)
+    engine = sqlite_engine(url) or postgres_engine(url, "look", lease_s=_ANSWER_S, pool=1, statement_s=_ANSWER_S)
     try:
         from dbos import DBOSClient
 
-        client = DBOSClient(system_database_url=url, system_database_engine=engine, application_name=APPLICATION)
+        client = DBOSClient(
+            system_database_url=url,
+            system_database_engine=engine,
+            application_name=APPLICATION,
+            retry_connection_errors=False,
+        )
         try:
             found = client.list_workflows(workflow_ids=[run_id], name=WORKFLOW, load_input=False, load_output=False)
         finally:
@@ -109,6 +138,5 @@ def queued(url: str, run_id: str) -> bool:
     except SQLAlchemyError:
         return False
     finally:
-        if engine is not None:
-            engine.dispose()
+        engine.dispose()
     return any(status.status in ACTIVE for status in found)

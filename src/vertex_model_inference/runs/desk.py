@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.runs.asking import spec_of
@@ -19,6 +22,7 @@ from vertex_model_inference.runs.database import (
     quiet,
     sqlite_engine,
 )
+from vertex_model_inference.runs.postgres import postgres_engine, unavailable
 from vertex_model_inference.runs.started import Started
 from vertex_model_inference.settings import Settings
 
@@ -29,6 +33,12 @@ _REMEMBER_S = 1.0
 
 _REMEMBER_MOST = 1000
 
+_ANSWER_S = 4.0
+"""Labelbox waits for the answer: connections and statements get less time than those of the engine."""
+
+_INSIST_S, _PAUSE_S = 5.0, 0.5
+"""A restart of the database is waited out; Labelbox does not say how long it waits, nor whether it calls again."""
+
 
 class RunDesk:
     """Puts runs into the queue and joins those that are there; works on none.
@@ -37,24 +47,44 @@ class RunDesk:
         settings: What is in force.
 
     Raises:
-        sqlalchemy.exc.SQLAlchemyError: The database cannot be reached. It must have been made by an engine before:
-            the desk makes no tables.
+        DatabaseError: Postgres cannot be reached or used. The desk makes its tables where no engine has yet.
+        sqlalchemy.exc.SQLAlchemyError: SQLite cannot be used. It must have been made by an engine before.
     """
 
     def __init__(self, settings: Settings) -> None:
-        from dbos import DBOSClient
-
         quiet()
         self._settings = settings
-        self._engine = sqlite_engine(settings.database_url)
-        self._client = DBOSClient(
-            system_database_url=settings.database_url,
-            system_database_engine=self._engine,
-            application_name=APPLICATION,
-        )
+        self._shared = settings.shared_database
+        self._client: Any = None
+        if self._shared:
+            self._engine = postgres_engine(settings.database_url, "desk", lease_s=_ANSWER_S, statement_s=_ANSWER_S)
+        else:
+            self._engine = sqlite_engine(settings.database_url)
+        try:
+            self._open()
+        except SQLAlchemyError as error:
+            self._engine.dispose()
+            if self._shared:
+                raise unavailable(error, settings.database_url) from None
+            raise
         self._lock = threading.Lock()
         self._active: dict[tuple[str, str], tuple[str, float]] = {}
         self._stopped = False
+
+    def _open(self) -> None:
+        from dbos import DBOS, DBOSClient
+
+        if self._shared:
+            with self._engine.begin() as connection:
+                there = connection.execute(text("SELECT to_regclass('dbos.dbos_migrations')")).scalar()
+            if there is None:
+                DBOS.migrate(self._engine.url.render_as_string(hide_password=False))
+        self._client = DBOSClient(
+            system_database_url=self._settings.database_url,
+            system_database_engine=self._engine,
+            application_name=APPLICATION,
+            retry_connection_errors=not self._shared,  # it would try for ever, and Labelbox is waiting
+        )
 
     def start_run(
         self,
@@ -75,14 +105,29 @@ class RunDesk:
             before: Called with a new run's id before it can begin.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: The database refuses.
+            DatabaseError: Postgres has not answered for five seconds.
+            sqlalchemy.exc.SQLAlchemyError: SQLite refuses.
         """
         key = (model_run_id, option.name)
         known = self._known(key)
         if known is None:
             with self._lock:
-                known = self._known(key) or self._ask(key, option, model_id, rerun, before)
+                known = self._known(key) or self._insist(lambda: self._ask(key, option, model_id, rerun, before))
         return known
+
+    def _insist(self, ask: Callable[[], Started]) -> Started:
+        """Ask until the database has answered, for a while: asking twice is one run."""
+        until = time.monotonic() + _INSIST_S
+        while True:
+            try:
+                return ask()
+            except SQLAlchemyError as error:
+                if not self._shared:
+                    raise
+                problem = unavailable(error, self._settings.database_url)
+                if not problem.retryable or time.monotonic() > until:
+                    raise problem from None
+                time.sleep(_PAUSE_S)
 
     def _known(self, key: tuple[str, str]) -> Started | None:
         run_id, until = self._active.get(key, ("", 0.0))
@@ -129,5 +174,4 @@ class RunDesk:
                 return
             self._stopped = True
             self._client.destroy()
-            if self._engine is not None:
-                self._engine.dispose()
+            self._engine.dispose()

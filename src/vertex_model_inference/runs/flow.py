@@ -47,7 +47,6 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-GROUPS_IN_FLIGHT = 4
 POLL_S = 20.0
 _CANCELLING_POLLS = 30
 """So many looks, of ``POLL_S`` each, a job may take to be cancelled; then its run ends without what it wrote."""
@@ -112,7 +111,7 @@ def run_flow(runner: Runner, context: Context, progress: Progress) -> Finished:
                 settle(*tried)
                 stop = runner.step("canary", canary.judge, context, tried[0].shards[0])
                 tried = None
-            while waiting and (len(waiting) >= GROUPS_IN_FLIGHT or spending.blind):
+            while waiting and (len(waiting) >= context.spec.run_groups or spending.blind):
                 settle(*waiting.popleft())
             stop = stop or spending.stop(group)
             if stop is not None and not (stop.code == BUDGET and group.way == Way.AGAIN):

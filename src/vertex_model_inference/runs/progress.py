@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vertex_model_inference.labelbox.gateway import Labelbox
     from vertex_model_inference.storage.store import Store
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "progress_metadata", "read_status", "write_status"]
 
 log = structlog.get_logger()
 
@@ -47,10 +47,11 @@ class Progress:
         labelbox: Where the pipeline status goes.
         run_url: Where people can look.
         watch: Called with every new status, for a progress bar in the same process.
+        fresh: Whether this process may still tell; another may have the run by now.
 
     Attributes:
         status: As far as this process knows.
-        carried_on: An earlier process began the run.
+        carried_on: An earlier process began the run, or others did groups of it: this one has not seen all of it.
         waits: Where retries of the run note how long they sleep.
     """
 
@@ -61,8 +62,10 @@ class Progress:
         labelbox: Labelbox,
         run_url: str,
         watch: Callable[[RunStatus], None] | None = None,
+        fresh: Callable[[], bool] = lambda: True,
     ) -> None:
         self._spec = spec
+        self._fresh = fresh
         self._store = store
         self._labelbox = labelbox
         self._run_url = run_url
@@ -183,6 +186,15 @@ class Progress:
             self.status.counts = max(self.status.counts, self._counts, key=lambda known: known.ended)
             self._dirty = True
 
+    def elsewhere(self, counts: Counts) -> None:
+        """A group has ended in another process, which told nothing here."""
+        with self._lock:
+            self.carried_on = True
+            for step in STEPS[1:]:
+                self._settled[step] += counts.exported
+                self._refresh(step)
+        self.ended(counts)
+
     def job(self, name: str, state: str) -> None:
         """A batch prediction job is in this state."""
         with self._lock:
@@ -251,7 +263,7 @@ class Progress:
 
     def _publish(self, *, to_labelbox: bool, last: bool = False) -> None:
         with self._io:
-            if self._thread is None and not last:
+            if (self._thread is None and not last) or not self._fresh():
                 return  # another process has the run
             with self._lock:
                 dirty, self._dirty = self._dirty, False
@@ -298,6 +310,15 @@ def progress_metadata(status: RunStatus, run_url: str) -> dict[str, Any]:
         },
         "vmi_annotations": counts.annotations,
     }
+
+
+def write_status(store: Store, status: RunStatus) -> None:
+    """Replace a run's status, where nobody works on it.
+
+    Raises:
+        StorageError: Storage did not answer.
+    """
+    store.put(Files(status.run_id).status, msgspec.json.encode(status))
 
 
 def read_status(store: Store, run_id: str) -> RunStatus | None:

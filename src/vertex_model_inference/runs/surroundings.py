@@ -15,6 +15,7 @@ from vertex_model_inference.runs.watching import Watcher
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec
 from vertex_model_inference.steps.context import Context
+from vertex_model_inference.steps.pressure import Paces
 from vertex_model_inference.storage.index import AssetIndex
 from vertex_model_inference.storage.regions import Regions
 from vertex_model_inference.storage.store import Buckets, Store, open_bucket, open_store
@@ -67,6 +68,9 @@ class Surroundings:
     Args:
         settings: What is in force.
         labelbox: The gateway; made from the settings when None.
+
+    Attributes:
+        fresh: Whether this process may tell of its runs: nobody takes it for dead (``Presence.fresh``).
     """
 
     def __init__(self, settings: Settings, labelbox: Labelbox | None = None) -> None:
@@ -81,7 +85,7 @@ class Surroundings:
         self._buckets = Buckets(lambda name: open_bucket(name, endpoint=endpoint, token=auth))
         self._regions = Regions(endpoint=endpoint, token=auth)
         self._index = AssetIndex(settings.data_dir / "assets.sqlite", self.store.root)
-        self._jobs = BatchJobs(
+        self.jobs = BatchJobs(
             project=settings.project or "",
             location=settings.region,
             endpoint=settings.vertex_url,
@@ -94,8 +98,10 @@ class Surroundings:
             endpoint=settings.vertex_url,
             credentials=auth.credentials,
         )
+        self._paces = Paces()
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
+        self.fresh: Callable[[], bool] = lambda: True
 
     def of(
         self, spec: RunSpec, watch: Callable[[RunStatus], None] | None = None, *, lead: bool = True
@@ -133,14 +139,15 @@ class Surroundings:
             buckets=self._buckets,
             regions=self._regions,
             index=self._index,
-            jobs=self._jobs,
+            jobs=self.jobs,
             predictions=self._predictions,
             gemini=self._gemini,
+            paces=self._paces,
         )
 
     def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:
         bare = self.looking(spec)
-        progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch)
+        progress = Progress(spec, self.store, self.labelbox, run_url(bare), watch, self.fresh)
         watcher = Watcher(self.store, spec.run_id, bare.halt, progress.halted)
         watcher.begin()
         return _Run(bare.telling(progress.tell), progress, watcher)

@@ -338,7 +338,7 @@ def _listed(store: Store, folder: str, job: BatchJob) -> list[Entry]:
         f"The batch prediction job {job.name} tells of {job.succeeded} predictions, and Storage lists no file in its "
         f"output folder {job.output}.",
         code="output_missing",
-        hint="Run again; if it stays so, look at the folder in the Cloud console.",
+        hint="Look at the folder in the Cloud console; if there are files, is there a proxy that answers for Storage?",
         retryable=True,
     )
 

@@ -23,6 +23,7 @@ from obstore.exceptions import NotFoundError as ObjectNotFoundError
 from obstore.store import GCSStore, LocalStore
 
 from vertex_model_inference.errors import NotFoundError, SettingsError, StorageError
+from vertex_model_inference.fencing import may_go_on
 from vertex_model_inference.waiting import FAULT, note
 
 __all__ = ["Buckets", "Entry", "LineWriter", "Store", "TokenSource", "open_bucket", "open_store", "split_gs"]
@@ -89,6 +90,7 @@ class Store:
         Raises:
             StorageError: Storage refused or did not answer.
         """
+        may_go_on()
         self._call("write", path, lambda: obstore.put(self.objects, path, data))
 
     def put_new(self, path: str, data: bytes) -> bool:
@@ -249,10 +251,11 @@ class Store:
                     if raw:
                         given, failures, last = given + len(raw), 0, raw[-1:]
                         yield raw
-                if last == b"\n" or self.size(path) == given:
+                size = given if last == b"\n" else self.size(path)
+                if size == given:
                     return
                 failures += 1
-                error: Exception = StorageError(f"Only {given} bytes of {self.uri(path)} came.", retryable=True)
+                error: Exception = _explain(_CutError(f"only {given} of {size} bytes came"), "read", self.uri(path))
             except _FAILURES as caught:
                 error = _explain(caught, "read", self.uri(path))
                 failures = failures + 1 if _broken(caught) else _TRIES
@@ -283,6 +286,7 @@ class Store:
             self.put(path, left)
             return
         with self._explained("write", path):
+            may_go_on()
             lines.close()
 
     async def aput_new(self, path: str, data: bytes) -> bool:
@@ -477,7 +481,10 @@ def _explain(error: Exception, verb: str, uri: str) -> NotFoundError | StorageEr
 
 def _words(error: Exception) -> str:
     """The first line: what follows it are the insides of obstore."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    words = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if "missing from response" in words:
+        words = f"what answered is not Cloud Storage, but perhaps a proxy with a page of its own ({words})"
+    return words
 
 
 def open_bucket(bucket: str, *, endpoint: str | None, token: TokenSource, prefix: str | None = None) -> GCSStore:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from vertex_model_inference.errors import NotFoundError, VertexError, VmiError
+from vertex_model_inference.fencing import may_go_on
 from vertex_model_inference.models import ModelOption
 
 __all__ = ["BatchJob", "BatchJobs", "display_name_of"]
@@ -116,10 +117,12 @@ class BatchJobs:
                 found = self.find(display_name)
                 if found is not None:
                     return found
-                return self._call(
+                may_go_on()
+                made = self._call(
                     "create a batch prediction job",
                     lambda: self._create(display_name, option, input_uri, output_prefix, key_field),
                 )
+                return self._only_one(display_name, made)
         raise AssertionError("the retry loop returns or raises")  # pragma: no cover
 
     def _create(
@@ -163,8 +166,20 @@ class BatchJobs:
         )
         return _job(created)
 
+    def _only_one(self, display_name: str, made: BatchJob) -> BatchJob:
+        """The job to go on with, after one was made: of two that were made at the same moment the older one.
+
+        Vertex has no request ids. A request that a process sent just before it was frozen or cut off can arrive when
+        another has already taken over its work; whoever made the younger job finds the older one here and cancels.
+        """
+        found = self.find(display_name)
+        if found is None or found.name == made.name:
+            return made  # the list may lag behind
+        self.cancel(made.name)
+        return found
+
     def find(self, display_name: str) -> BatchJob | None:
-        """The newest job of this display name, if there is one.
+        """The job of this display name, if there is one: the oldest that was not cancelled, else the newest.
 
         Raises:
             VertexError: Vertex did not answer.
@@ -178,10 +193,12 @@ class BatchJobs:
                 )
             ),
         )
-        ours = [job for job in found if job.display_name == display_name]
+        ours = sorted(
+            (job for job in found if job.display_name == display_name), key=lambda job: (job.create_time, job.name)
+        )
         if not ours:
             return None
-        return _job(max(ours, key=lambda job: job.create_time))
+        return next((job for job in map(_job, ours) if "CANCEL" not in job.state), _job(ours[-1]))
 
     def get(self, name: str) -> BatchJob:
         """The job's present state.

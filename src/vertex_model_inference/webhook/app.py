@@ -48,6 +48,8 @@ Lookup = Callable[[str], Awaitable[bool | None]]
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
 _BODY_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 40.0  # longer than the engine is waited for when it starts
+_RETRY_AFTER_S = "10"
 _PATHS = re.compile(r"/+(models|model_run|healthz)/*")
 # Labelbox's ids are UUIDs or 25 letters and digits; they become parts of file names and queries.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
@@ -251,7 +253,16 @@ class _Handlers:
             task = asyncio.create_task(to_thread.run_sync(self._start_now, call, option))
             self._starting[call] = task
             task.add_done_callback(lambda done: self._started(call, done))
-        run_id, joined = await asyncio.shield(task)  # a caller that hangs up must not take the others along
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                run_id, joined = await asyncio.shield(task)  # a caller that hangs up must not take the others along
+        except TimeoutError:
+            raise VmiError(
+                "The engine's database does not answer.",
+                code="database",
+                hint="Try again: a run that was begun meanwhile is joined.",
+                retryable=True,
+            ) from None
         return run_id, joined or not mine
 
     def _started(self, call: Call, task: asyncio.Task[tuple[str, bool]]) -> None:
@@ -323,7 +334,8 @@ async def _explained(_: Request, error: Exception) -> Response:
     status, body = refusal(error)
     if status >= 500:
         log.error("a call could not be served", error=error.message, code=error.error_code)
-    return _json(body, status, _closing(status))
+    headers = {"Retry-After": _RETRY_AFTER_S} if status == 503 else _closing(status)
+    return _json(body, status, headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -66,16 +66,18 @@ def _line_of(pid: int) -> tuple[int, int]:
 
 
 class Process:
-    """A `vmi` command in a process of its own; its output goes to files."""
+    """A `vmi` command in a process of its own; its output goes to files. `within`: a command that runs it."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], *arguments: str) -> None:
+    def __init__(
+        self, folder: Path, environment: dict[str, str], *arguments: str, within: tuple[str, ...] = ()
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         number = len(list(folder.glob("*.out")))
         self.out = folder / f"{number}-{arguments[0]}.out"
         self.err = folder / f"{number}-{arguments[0]}.err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "vertex_model_inference", *arguments],
+                [*within, sys.executable, "-m", "vertex_model_inference", *arguments],
                 env={**os.environ, **environment},
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
@@ -141,8 +143,8 @@ class Arena:
 
     # -- processes ----------------------------------------------------------------------------------------------------
 
-    def start(self, *arguments: str) -> Process:
-        process = Process(self.folder / "output", self.environment, *arguments)
+    def start(self, *arguments: str, within: tuple[str, ...] = ()) -> Process:
+        process = Process(self.folder / "output", self.environment, *arguments, within=within)
         self.processes.append(process)
         return process
 
@@ -197,10 +199,11 @@ class Arena:
     def hold(self, server: str, match: str, **rule: Any) -> Callable[[], None]:
         """Hold the next request that matches; the returned function waits until one is held.
 
-        Without more, the request never arrives; with ``answer_after_s`` it happens and its answer never comes.
+        Without more, the request never arrives; with ``delay_s`` it arrives late; with ``answer_after_s`` it happens
+        and its answer comes late or never.
         """
         if "answer_after_s" not in rule:
-            rule["delay_s"] = FOREVER_S
+            rule.setdefault("delay_s", FOREVER_S)
         url = f"{getattr(self.config, f'{server}_url')}/_sandbox/faults"
         index = len(self.http.post(url, json={"match": match, **rule}).raise_for_status().json()["faults"]) - 1
 
