@@ -10,7 +10,7 @@ import msgspec
 from vertex_model_inference.errors import NotFoundError, RowError
 from vertex_model_inference.evaluation.agreement import RowAgreement
 from vertex_model_inference.labelbox.export_labels import LabelledRow, parse_labels
-from vertex_model_inference.labelbox.linked_masks import LinkedMask
+from vertex_model_inference.labelbox.linked_masks import LinkedMask, LinkedVideoMask
 from vertex_model_inference.labelbox.ndjson_reading import parse_prediction
 from vertex_model_inference.labelbox.vocabulary import Vocabulary
 from vertex_model_inference.ontology import Ontology
@@ -115,7 +115,7 @@ def _labels(
             annotations: list[object] = list(each.annotations)
             unread = Counter(each.unsupported)
             for place, one in enumerate(each.annotations):
-                if isinstance(one, LinkedMask):
+                if isinstance(one, LinkedMask | LinkedVideoMask):
                     annotations[place] = masks.get((each.data_row_id, place))
                     unread["mask that was not fetched"] += annotations[place] is None
             found[each.data_row_id] = tuple(annotations), unread

@@ -108,7 +108,9 @@ def view_of(
     }
     undrawn: Counter[str] = Counter(facts.unread)
     try:
-        if facts.row.media_type in _PICTURES:
+        if facts.staged is None and facts.outcome is not None and facts.outcome.step in ("export", "assets"):
+            made["problem"] = "The run itself could not read this asset."
+        elif facts.row.media_type in _PICTURES:
             made |= _pictured(facts, source, verdicts, undrawn, card=card, page=page, frame=frame, size=size)
         elif facts.row.media_type in (MediaType.TEXT, MediaType.HTML, MediaType.CONVERSATION):
             made["passages"] = _read(facts, source, verdicts, card=card)
