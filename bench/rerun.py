@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench import container, fat, scale
+from bench import container, fat, scale, scale_rows
 from vertex_model_inference.sandbox.launcher import running
 
 __all__ = ["Again", "main", "measure"]
@@ -52,11 +52,13 @@ def measure(rows: int, folder: Path | None = None) -> list[Again]:
         fat.serving() as pictures,
     ):
         home = Path(name)
-        base = scale._port_base()
-        model_run_id = scale._seed(home / "state", f"http://127.0.0.1:{base}", scale._rows(rows, pictures, 0))
+        base = scale_rows.port_base()
+        model_run_id = scale_rows.seed(
+            home / "state", f"http://127.0.0.1:{base}", scale_rows.rows_of(rows, pictures, 0)
+        )
         with running(port_base=base, state=home / "state") as config:
             environment = {**config.environment(), "VMI_DATA_DIR": str(home / "vmi")}
-            toml = scale._toml(models, "online", 0)
+            toml = scale_rows.toml(models, "online", 0)
             runs = (("first run", toml), ("nothing to do", toml), ("answers read again", f'{toml}unmapped = "drop"\n'))
             for what, text in runs:
                 (home / "vmi.toml").write_text(text)

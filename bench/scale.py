@@ -9,49 +9,28 @@ The sandbox's servers share the cores; their CPU is told apart, since it is more
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from bench import container, fat
+from bench.scale_rows import OPTION, port_base, register, rows_of, seed, toml
 from bench.serve import environment_with
-from vertex_model_inference.sandbox.config import LOCATION, PROJECT, SandboxConfig
-from vertex_model_inference.sandbox.labelbox.ids import new_id, now
-from vertex_model_inference.sandbox.labelbox.normalized import complete
-from vertex_model_inference.sandbox.labelbox.store import Store
+from bench.watching import Sample, Watch, cpu_of_children
 from vertex_model_inference.sandbox.launcher import running
 
 __all__ = ["Scale", "main", "measure"]
-
-OPTION = "scale"
-_STEPS = ("export", "assets", "predict", "decode", "upload")
-_LOOK_EVERY_S = 0.5
-_PIECE = 20_000
-_WORDS = ("green", "small", "loud", "river", "table", "letter", "window", "runs", "never", "always", "stood", "fell")
-
-
-class Sample(msgspec.Struct, frozen=True):
-    """The engine's process at one moment: seconds since its start, resident MB and the most so far, rows past steps."""
-
-    at: float
-    mb: float
-    most_mb: float
-    done: dict[str, int]
 
 
 class Scale(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,155 +71,6 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     samples: list[Sample]
 
 
-def _port_base() -> int:
-    """Three consecutive ports that are free now."""
-    for _ in range(200):
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            base: int = first.getsockname()[1]
-        try:
-            for port in (base, base + 1, base + 2):
-                with socket.socket() as each:
-                    each.bind(("127.0.0.1", port))
-        except (OSError, OverflowError):
-            continue
-        return base
-    raise OSError("no three free ports in a row")
-
-
-def _texts(rows: int) -> Iterator[str]:
-    for number in range(rows):
-        words = [_WORDS[(number * 7 + i * (3 + number % 5)) % len(_WORDS)] for i in range(12 + number % 20)]
-        yield f"{number}: {' '.join(words)}."
-
-
-def _rows(rows: int, pictures: str, asset_bytes: int) -> Iterator[tuple[str, str, str, int | None]]:
-    """(row data, media type, media attributes as JSON, length of the text) of each row."""
-    if asset_bytes:
-        for number in range(rows):
-            url = f"{pictures}/{number}-{asset_bytes}.jpg"
-            yield url, "IMAGE", '{"mime_type":"image/jpeg","width":256,"height":256}', None
-        return
-    for text in _texts(rows):
-        yield text, "TEXT", '{"mime_type":"text/plain"}', len(text)
-
-
-def _seed(state: Path, url: str, rows: Iterator[tuple[str, str, str, int | None]]) -> str:
-    """Write the model run; its id."""
-    store = Store(state / "labelbox", url)
-    try:
-        options = [{"label": label, "value": label} for label in (container.ANSWER, "no")]
-        question = {"type": "radio", "name": "answer", "instructions": "answer", "options": options}
-        ontology = store.projects.create_ontology(
-            "scale", "TEXT", complete({"tools": [], "classifications": [question]})
-        )
-        model = store.runs.create_model("scale", ontology["id"])
-        run_id: str = store.runs.create(model["id"], "scale", None)["id"]
-        dataset_id = store.data_rows.create_dataset("scale", None)["id"]
-        at = now()
-        numbered = enumerate(rows)
-        while piece := list(islice(numbered, _PIECE)):
-            ids = [new_id() for _ in piece]
-            store.database.many(
-                "INSERT INTO data_rows(id, dataset_id, global_key, row_data, is_object, media_type, media_attributes,"
-                " text_length, processed, created_at, updated_at) VALUES(?,?,?,?,0,?,?,?,1,?,?)",
-                [
-                    (row_id, dataset_id, f"scale-{number}", *row, at, at)
-                    for row_id, (number, row) in zip(ids, piece, strict=True)
-                ],
-            )
-            store.runs.add_rows(run_id, ids)
-        return run_id
-    finally:
-        store.close()
-
-
-def _toml(models: str, predictor: str, asset_bytes: int) -> str:
-    task = "image-classification" if asset_bytes else "text-classification"
-    section = f'[models."{OPTION}"]\ntask = "{task}"\ndecoder = "plain"\n'
-    if predictor == "batch":
-        return f'{section}predict = "batch"\n'
-    return f'{section}container = "{models}/fast"\nbatch_size = 64\n'
-
-
-def _register(config: SandboxConfig, models: str) -> None:
-    """The container as a model of the sandbox's registry, for batch prediction."""
-    httpx2.post(
-        f"{config.vertex_url}/v1/projects/{PROJECT}/locations/{LOCATION}/models:upload",
-        json={
-            "model": {
-                "displayName": OPTION,
-                "containerSpec": {"imageUri": models, "predictRoute": "/fast", "healthRoute": "/health"},
-            }
-        },
-        headers={"Authorization": "Bearer sandbox-token"},
-        timeout=30,
-        trust_env=False,
-    ).raise_for_status()
-
-
-def _memory(pid: int) -> tuple[float, float]:
-    """Resident MB of a process, and the most so far; zeros when it is gone.
-
-    Not ``ru_maxrss``: that begins with what the process had that it was forked from.
-    """
-    found = {"VmRSS:": 0.0, "VmHWM:": 0.0}
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            name, _, value = line.partition("\t")
-            if name in found:
-                found[name] = int(value.split()[0]) / 1000
-    return found["VmRSS:"], found["VmHWM:"]
-
-
-def _cpu_of_children() -> dict[str, float]:
-    """CPU seconds of this process's own children, by the last words of their command lines."""
-    tick = os.sysconf("SC_CLK_TCK")
-    found: dict[str, float] = {}
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            pids = (task / "children").read_text().split()
-        except FileNotFoundError:
-            continue  # a thread that has just ended
-        for pid in pids:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            name = "model" if "bench.container" in words else words[4] if "-P" in words else ""
-            if name:
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                found[name] = (int(fields[11]) + int(fields[12])) / tick
-    return found
-
-
-class _Watch:
-    """Looks at the engine's process and at the run's status file while the run goes on."""
-
-    def __init__(self, pid: int, environment: dict[str, str], folder: Path) -> None:
-        from vertex_model_inference.runs.surroundings import open_artifacts
-        from vertex_model_inference.settings import load
-
-        self.store = open_artifacts(load(environment, folder))
-        self.samples: list[Sample] = []
-        self._pid = pid
-        self._start = time.monotonic()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-
-    def _look(self) -> None:
-        from vertex_model_inference.runs.reading import all_runs
-
-        while not self._stop.wait(_LOOK_EVERY_S):
-            (mb, most), at = _memory(self._pid), time.monotonic() - self._start
-            runs = all_runs(self.store)
-            done = {step: each.done for step, each in runs[0].steps.items()} if runs else dict.fromkeys(_STEPS, 0)
-            if mb:
-                self.samples.append(Sample(round(at, 2), round(mb, 1), round(most, 1), done))
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(10)
-
-
 def _run(environment: dict[str, str], run_id: str, folder: Path) -> tuple[dict[str, Any], float, Any, list[Sample]]:
     """The status, seconds, resource usage, and samples of ``vmi run``."""
     with (folder / "status.json").open("wb") as out, (folder / "log").open("wb") as log:
@@ -253,7 +83,7 @@ def _run(environment: dict[str, str], run_id: str, folder: Path) -> tuple[dict[s
             stdout=out,
             stderr=log,
         )
-        watch = _Watch(process.pid, environment, folder)
+        watch = Watch(process.pid, environment, folder)
         _, code, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         watch.close()
@@ -314,19 +144,19 @@ def measure(
         fat.serving() as pictures,
     ):
         home = Path(name)
-        base = _port_base()
+        base = port_base()
         started = time.perf_counter()
-        model_run_id = _seed(home / "state", f"http://127.0.0.1:{base}", _rows(rows, pictures, asset_bytes))
+        model_run_id = seed(home / "state", f"http://127.0.0.1:{base}", rows_of(rows, pictures, asset_bytes))
         seeding = time.perf_counter() - started
         with running(port_base=base, state=home / "state") as config:
-            (home / "vmi.toml").write_text(_toml(models, predictor, asset_bytes))
+            (home / "vmi.toml").write_text(toml(models, predictor, asset_bytes))
             if predictor == "batch":
-                _register(config, models)
+                register(config, models)
             environment = {**config.environment(), "VMI_DATA_DIR": str(home / "vmi")}
             environment["VMI_SHARD_ROWS"] = str(shard_rows)
-            before = _cpu_of_children()
+            before = cpu_of_children()
             status, seconds, usage, samples = _run(environment, model_run_id, home)
-            after = _cpu_of_children()
+            after = cpu_of_children()
             database = _megabytes(home / "vmi", "vmi.sqlite*")
             artifacts = 0.0
             for entry in _Artifacts(environment, home).entries():

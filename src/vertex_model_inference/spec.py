@@ -43,12 +43,27 @@ import re
 
 import msgspec
 
+from vertex_model_inference.errors import ConflictError
 from vertex_model_inference.models import DeliveryRules, ModelOption
 from vertex_model_inference.sources import Message
 
-__all__ = ["ARTIFACTS_VERSION", "Answer", "Decoded", "Files", "RunSpec", "Staged", "run_id_of"]
+__all__ = [
+    "ARTIFACTS_VERSION",
+    "OLDEST_ARTIFACTS",
+    "Answer",
+    "Decoded",
+    "Files",
+    "RunSpec",
+    "Staged",
+    "read_spec",
+    "run_id_of",
+]
 
 ARTIFACTS_VERSION = 1
+"""Of the files of runs that this release begins. Raised when an older release could not go on with them."""
+
+OLDEST_ARTIFACTS = 1
+"""Runs with older files are not carried on by this release."""
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +78,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         shard_rows: Data rows in a shard. ``job_rows``: in a batch job. Frozen, since a run that is carried on after a
             restart must cut its export as it began to.
         delivery: Where predictions go, and the canary, as the model's option and the settings had it.
-        artifacts_version: Of the files below.
+        artifacts_version: Of the run's files; runs that were begun before there was one have the first.
         run_groups: Groups of the run that are under way at once, whoever works on them. Frozen, since the order in
             which groups are begun and waited for must come out the same when the run is carried on.
         rerun: Which rows are done, after an earlier run of the same model run and option: ``changed`` (those that are
@@ -79,7 +94,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     shard_rows: int = 1000
     job_rows: int = 50_000
     delivery: DeliveryRules = DeliveryRules(destinations=("model-run",), canary_rows=0, canary_empty="stop")
-    artifacts_version: int = ARTIFACTS_VERSION
+    artifacts_version: int = 1
     run_groups: int = 4
     rerun: str = "none"
 
@@ -93,6 +108,49 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     def follows(self) -> bool:
         """Whether there are earlier runs to look at."""
         return self.rerun != "none" and self.attempt > 0
+
+
+class _Head(msgspec.Struct):
+    """What every release, older or newer, can read of a spec."""
+
+    run_id: str = ""
+    artifacts_version: int = 1
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+_SPEC = msgspec.json.Decoder(RunSpec)
+
+
+def read_spec(raw: bytes | str) -> RunSpec:
+    """A run's ``spec.json``, for one that is to go on with the run or with its files.
+
+    Raises:
+        ConflictError: ``newer_release`` or ``older_release``, the files are of another release's form;
+            ``unreadable_spec``, they are nobody's.
+    """
+    try:
+        head = _HEAD.decode(raw)
+        if OLDEST_ARTIFACTS <= head.artifacts_version <= ARTIFACTS_VERSION:
+            return _SPEC.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ConflictError(
+            f"spec.json of the run cannot be read: {error}.",
+            code="unreadable_spec",
+            hint="Run the model on the model run again.",
+        ) from None
+    if head.artifacts_version > ARTIFACTS_VERSION:
+        raise ConflictError(
+            f"Run {head.run_id} was begun by a newer release of vmi: its files have version {head.artifacts_version}, "
+            f"and this release knows {ARTIFACTS_VERSION}.",
+            code="newer_release",
+            hint="Go on with the newer release, or run the model on the model run again once the run has ended.",
+        )
+    raise ConflictError(
+        f"Run {head.run_id} was begun by an older release of vmi: its files have version {head.artifacts_version}, and "
+        f"this release goes on with {OLDEST_ARTIFACTS} and later.",
+        code="older_release",
+        hint="Run the model on the model run again.",
+    )
 
 
 def run_id_of(model_run_id: str, option: str, attempt: int) -> str:

@@ -142,8 +142,8 @@ _SYMPTOMS = {
     "cut short": _BROKEN_OFF,
     "trickle": r"slow|time",
     "length too long": _BROKEN_OFF,
-    "length too short": r"json|not of|bytes|decod|broke|cut|had \d+|pars|form|line",
-    "HTML, 200": r"html|json|not of|bytes|decod|had \d+|picture|pars|form",
+    "length too short": r"json|not of|bytes|decod|broke|cut|had \d+|pars|form|line|syntax",
+    "HTML, 200": r"html|json|not of|bytes|decod|had \d+|picture|pars|proxy",
     "HTML, 502": r"502|html|json",
 }
 FAULTS = tuple(_SYMPTOMS)

@@ -346,6 +346,7 @@ class Runs(RuleBasedStateMachine):
             time.sleep(0.2)
 
     def teardown(self) -> None:
+        failed = True
         try:
             if self.scene:
                 self.broken.add("whatever is held")
@@ -356,9 +357,18 @@ class Runs(RuleBasedStateMachine):
                 for known in self.known:
                     self._judge(known)
                 self._once_more()
+            failed = False
         finally:
+            if failed:
+                self._tell()
             while self.engines:
                 self.engines = self._do("kill")["engines"]
+
+    def _tell(self) -> None:
+        """The story so far, for whoever reads the failure."""
+        print("\n".join(["-- what was done:", *self.log]))
+        for path in sorted(self.folder.glob("engine-*.log")):
+            print(f"-- {path.name}:", path.read_text()[-8000:], sep="\n")
 
     def _judge(self, known: Known) -> None:
         book = self._book(known)

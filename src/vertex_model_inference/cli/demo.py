@@ -38,7 +38,9 @@ _STATES = {
 
 
 def demo(
-    name: str = typer.Argument("digits", help="digits, documents, reviews, coins, entities, layout, pages or videos."),
+    name: str = typer.Argument(
+        "digits", help="digits, documents, reviews, coins, entities, layout, pages, videos, conversations."
+    ),
     rows: int | None = typer.Option(None, min=1, help="Fewer data rows than the data set has."),
     keep: bool = typer.Option(False, "--keep", help="Leave everything running afterwards, to look at, until Ctrl-C."),
     port_base: int | None = typer.Option(

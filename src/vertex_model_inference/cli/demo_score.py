@@ -48,7 +48,7 @@ def score(environment: dict[str, str], model_run_id: str, model_id: str) -> Scor
     """
     rows = predicted = annotations = bare = 0
     right = judged = 0
-    boxes, masks, texts, words = _Found(), _Found(), _Found(), _Found()
+    boxes, masks, texts, words, messages = _Found(), _Found(), _Found(), _Found(), _Found()
     for row in _export(environment, model_run_id):
         run = row["experiments"][model_id]["runs"][model_run_id]
         predictions = [item for entry in run.get("predictions", ()) for item in _items(entry)]
@@ -61,6 +61,9 @@ def score(environment: dict[str, str], model_run_id: str, model_id: str) -> Scor
         if truths and str(run.get("data_split", "")).lower() == "test":
             judged += 1
             right += answers == truths
+        told, meant = _about_messages(predictions), _about_messages(labels)
+        messages.total += len(meant)
+        messages.found += len(told & meant)
         for truth, best in _best(predictions, labels):
             boxes.add(found=best is not None)
             if best is not None and _text(truth) is not None:
@@ -79,6 +82,8 @@ def score(environment: dict[str, str], model_run_id: str, model_id: str) -> Scor
         measures.append(texts.measure("read exactly", "of those, to the character"))
     if words.total:
         measures.append(words.measure("words found", "labelled entities, token by token"))
+    if messages.total:
+        measures.append(messages.measure("messages right", "labelled messages"))
     if masks.total:
         measures.append(masks.measure("masks found", f"labelled masks, IoU >= {_SAME}"))
     return Score(rows, predicted, annotations, bare, tuple(measures))
@@ -174,7 +179,7 @@ def _items(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _confidence(item: dict[str, Any]) -> float | None:
-    answer = item.get("radio_answer")
+    answer = item.get("radio_answer") or item.get("conversational_radio_answer")
     if answer is None and item.get("checklist_answers"):
         answer = item["checklist_answers"][0]
     value = (answer or item).get("confidence")
@@ -183,6 +188,12 @@ def _confidence(item: dict[str, Any]) -> float | None:
 
 def _answers(items: list[dict[str, Any]]) -> set[tuple[str, str]]:
     return {(item["name"], item["radio_answer"]["name"]) for item in items if "radio_answer" in item}
+
+
+def _about_messages(items: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+    """Answers about messages of a conversation: question, message and option."""
+    key = "conversational_radio_answer"
+    return {(item["name"], item["message_id"], item[key]["name"]) for item in items if key in item}
 
 
 def _words(items: list[dict[str, Any]]) -> set[tuple[Any, ...]]:

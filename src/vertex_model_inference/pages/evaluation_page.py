@@ -73,9 +73,9 @@ def panel_values(part: Part, name: str) -> dict[str, Any]:
     if not found.curve.threshold:
         # An evaluation of an earlier release does not say how many predictions are kept: then one class at a time.
         first = next((one.name for one in part.classes if one.curve.threshold), None)
-        if name != ALL_CLASSES or first is None:
-            return {"panel": None}
-        return panel_values(part, first)
+        if name == ALL_CLASSES and first is not None:
+            return panel_values(part, first)
+        return {"panel": found if part.classes else None, "chart": None}
     words = f"{part.title}: {name}" if name else part.title
     return {
         "panel": found,

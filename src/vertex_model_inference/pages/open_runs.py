@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +48,7 @@ class OpenRuns:
         self._folder = folder
         self._indexes: OrderedDict[str, RowIndex] = OrderedDict()
         self._names: dict[str, tuple[bool, Vocabulary]] = {}
+        self._ended: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def open(self, name: str, *, wait_s: float = 1.5) -> OpenRun:
@@ -58,7 +60,14 @@ class OpenRuns:
         """
         status = self._shelf.status(name)
         index = self._index(name)
-        fresh = index.keep_up(every_s=_ENDED_S if status.state.ended else _RUNNING_S, wait_s=wait_s)
+        every_s = _RUNNING_S
+        if status.state.ended:
+            # What was read before the end was seen does not count: the last rows came with it.
+            seen = self._ended.setdefault(name, time.monotonic())
+            every_s = min(_ENDED_S, time.monotonic() - seen)
+        else:
+            self._ended.pop(name, None)
+        fresh = index.keep_up(every_s=every_s, wait_s=wait_s)
         return OpenRun(status, index, fresh)
 
     def names(self, run: OpenRun) -> Vocabulary:

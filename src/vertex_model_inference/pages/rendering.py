@@ -15,7 +15,7 @@ from starlette.responses import Response
 from vertex_model_inference import __version__
 from vertex_model_inference.pages.words import confidence, figure, signed
 
-__all__ = ["HERE", "STATIC", "Renderer", "age", "duration", "environment", "number", "percent", "score"]
+__all__ = ["HERE", "STATIC", "Renderer", "age", "duration", "environment", "number", "per_second", "percent", "score"]
 
 HERE = Path(__file__).parent
 STATIC = {
@@ -80,6 +80,13 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
+def per_second(value: float | None) -> str:
+    """Rows a second: ``1,234``, ``9.3``, ``0.05``; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def age(moment: str | None) -> str:
     """How long ago a moment (RFC 3339) was: ``just now``, ``5 min ago``; nothing where there is none."""
     if not moment:
@@ -112,6 +119,7 @@ def environment() -> jinja2.Environment:
         "duration": duration,
         "age": age,
         "rate": figure,
+        "per_second": per_second,
         "signed": signed,
         "sure": confidence,
         "json": lambda value: msgspec.json.encode(value).decode(),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from vertex_model_inference.evaluation.agreement import RowAgreement
+from vertex_model_inference.evaluation.kinds import KINDS
+from vertex_model_inference.evaluation.relations import KIND as RELATIONSHIP
 
 __all__ = ["SideVerdicts", "Verdicts", "verdicts_of"]
 
@@ -28,9 +30,7 @@ class Verdicts(msgspec.Struct, frozen=True):
     labels: SideVerdicts = SideVerdicts()
 
 
-_OBJECTS = frozenset(
-    ("box", "polygon", "mask", "line", "point", "entity", "document_entity", "video_box", "video_mask")
-)
+_OBJECTS = frozenset((RELATIONSHIP, *(kind.name for kind in KINDS.values())))
 """``ObjectScore.kind``; every other feature is a question."""
 
 

@@ -18,12 +18,11 @@ from vertex_model_inference.runs.progress import read_status
 from vertex_model_inference.runs.reading import status_of
 from vertex_model_inference.runs.started import Started
 from vertex_model_inference.runs.status import RunStatus
-from vertex_model_inference.spec import Files, RunSpec, run_id_of
+from vertex_model_inference.spec import Files, read_spec, run_id_of
 from vertex_model_inference.storage.store import Store
 
 __all__ = ["Asker", "option_of", "read_names", "retry_run", "to_retry"]
 
-_SPEC = msgspec.json.Decoder(RunSpec)
 _COLUMNS = ("data_row_id", "global_key", "id", "key")
 
 
@@ -78,7 +77,7 @@ def option_of(store: Store, run_id: str) -> ModelOption:
         StorageError: Storage did not answer.
     """
     try:
-        return _SPEC.decode(store.get(Files(run_id).spec)).option
+        return read_spec(store.get(Files(run_id).spec)).option
     except NotFoundError:
         raise NotFoundError(
             f"What run {run_id} was is not known any more: its spec.json is gone.", hint="Run the model again."

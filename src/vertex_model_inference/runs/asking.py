@@ -5,7 +5,7 @@ from __future__ import annotations
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.runs.status import now
 from vertex_model_inference.settings import Settings
-from vertex_model_inference.spec import RunSpec
+from vertex_model_inference.spec import ARTIFACTS_VERSION, RunSpec
 
 __all__ = ["spec_of"]
 
@@ -31,6 +31,7 @@ def spec_of(
         model_id=model_id,
         shard_rows=settings.shard_rows,
         job_rows=settings.job_rows,
+        artifacts_version=ARTIFACTS_VERSION,
         delivery=option.delivery.over(settings.delivery),
         run_groups=settings.run_groups,
         rerun=rerun or option.rerun,

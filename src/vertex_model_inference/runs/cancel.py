@@ -23,7 +23,7 @@ from vertex_model_inference.spec import Files
 from vertex_model_inference.storage.store import Store
 from vertex_model_inference.vertex.jobs import BatchJobs, display_name_of
 
-__all__ = ["ABANDONED_S", "Cancelling", "abandoned", "cancel_run"]
+__all__ = ["ABANDONED_S", "Cancelling", "abandoned", "cancel_run", "stop_jobs"]
 
 log = structlog.get_logger()
 
@@ -99,13 +99,13 @@ def cancel_run(
     if not abandoned(status):
         words = f"{said}: nothing more is sent to the model, and what is answered is uploaded."
         return Cancelling(run_id, asked=before is None, state=status.state, abandoned=False, words=words)
-    stopped = _stop_jobs(store, run_id, jobs or open_jobs(settings))
+    stopped = stop_jobs(store, run_id, jobs or open_jobs(settings))
     jobs_said = f" {stopped} of its jobs at Vertex {'were' if stopped > 1 else 'was'} stopped." if stopped else ""
     words = f"{said}. No process works on it.{jobs_said} It ends when it is carried on: vmi resume {run_id}"
     return Cancelling(run_id, asked=before is None, state=status.state, abandoned=True, words=words)
 
 
-def _stop_jobs(store: Store, run_id: str, jobs: BatchJobs) -> int:
+def stop_jobs(store: Store, run_id: str, jobs: BatchJobs) -> int:
     """Cancel the run's jobs that go on; returns how many.
 
     Raises:

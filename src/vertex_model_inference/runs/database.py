@@ -9,7 +9,7 @@ from typing import Any
 from vertex_model_inference.runs.postgres import postgres_engine
 from vertex_model_inference.runs.started import Started
 from vertex_model_inference.settings import Settings
-from vertex_model_inference.spec import run_id_of
+from vertex_model_inference.spec import ARTIFACTS_VERSION, run_id_of
 
 __all__ = [
     "ACTIVE",
@@ -25,8 +25,10 @@ __all__ = [
     "sqlite_engine",
 ]
 
-WORKFLOW_VERSION = "2"
-"""Raised only when runs begun by an older release cannot be carried on; DBOS then leaves them alone."""
+WORKFLOW_VERSION = f"2.{ARTIFACTS_VERSION}"
+"""Its first number is raised when the order of steps changes so that runs begun by an older release cannot be carried
+on. DBOS leaves runs of other versions alone; see ``releases.py``.
+"""
 
 APPLICATION = "vmi"
 QUEUE = "runs"

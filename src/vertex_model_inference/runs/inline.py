@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 
-from vertex_model_inference.errors import NotFoundError, VmiError
+from vertex_model_inference.errors import ConflictError, NotFoundError, VmiError
 from vertex_model_inference.models import ModelOption
 from vertex_model_inference.outcomes import Counts, OutcomeStatus
 from vertex_model_inference.runs import flow
@@ -20,10 +20,11 @@ from vertex_model_inference.runs.budgets import Spending
 from vertex_model_inference.runs.flow import Finished, Group
 from vertex_model_inference.runs.progress import Progress, read_status
 from vertex_model_inference.runs.reading import idle_seconds, seconds_since
+from vertex_model_inference.runs.releases import end_in_words
 from vertex_model_inference.runs.started import Started
-from vertex_model_inference.runs.status import RunState
+from vertex_model_inference.runs.status import RunState, RunStatus
 from vertex_model_inference.runs.surroundings import Surroundings
-from vertex_model_inference.spec import Files, RunSpec, run_id_of
+from vertex_model_inference.spec import Files, RunSpec, read_spec, run_id_of
 from vertex_model_inference.steps import canary
 from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context, Stop
@@ -58,6 +59,7 @@ def begin(surroundings: Surroundings, model_run_id: str, option: ModelOption, mo
 
     Raises:
         StorageError: Storage did not answer.
+        ConflictError: A newer release of ours began the run and left it.
     """
     store = surroundings.store
     attempt = 0
@@ -70,14 +72,28 @@ def begin(surroundings: Surroundings, model_run_id: str, option: ModelOption, mo
             if asyncio.run(store.aput_new(Files(run_id).spec, msgspec.json.encode(spec))):
                 return Started(run_id, joined=False)
             return Started(run_id, joined=seconds_since(_spec(surroundings, run_id).created_at) < ABANDONED_S)
-        if not status.state.ended:
+        if not status.state.ended and not _outdated(surroundings, status):
             return Started(run_id, joined=idle_seconds(status) < ABANDONED_S)
         attempt += 1
 
 
+def _outdated(surroundings: Surroundings, status: RunStatus) -> bool:
+    """Whether the run is one that an older release began and left; it has ended then, in words."""
+    if idle_seconds(status) < ABANDONED_S:
+        return False
+    try:
+        _spec(surroundings, status.run_id)
+    except ConflictError as error:
+        if error.error_code == "newer_release":
+            raise
+        end_in_words(surroundings, status.run_id, str(error))
+        return True
+    return False
+
+
 def _spec(surroundings: Surroundings, run_id: str) -> RunSpec:
     try:
-        return msgspec.json.decode(surroundings.store.get(Files(run_id).spec), type=RunSpec)
+        return read_spec(surroundings.store.get(Files(run_id).spec))
     except NotFoundError:
         raise NotFoundError(f"There is no run {run_id}.", hint="`vmi status` lists the runs.") from None
 

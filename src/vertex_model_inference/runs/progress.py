@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vertex_model_inference.labelbox.gateway import Labelbox
     from vertex_model_inference.storage.store import Store
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "progress_metadata", "read_status", "write_status"]
 
 log = structlog.get_logger()
 
@@ -310,6 +310,15 @@ def progress_metadata(status: RunStatus, run_url: str) -> dict[str, Any]:
         },
         "vmi_annotations": counts.annotations,
     }
+
+
+def write_status(store: Store, status: RunStatus) -> None:
+    """Replace a run's status, where nobody works on it.
+
+    Raises:
+        StorageError: Storage did not answer.
+    """
+    store.put(Files(status.run_id).status, msgspec.json.encode(status))
 
 
 def read_status(store: Store, run_id: str) -> RunStatus | None:

@@ -35,11 +35,12 @@ from vertex_model_inference.runs.gate import Gate
 from vertex_model_inference.runs.postgres import unavailable
 from vertex_model_inference.runs.presence import SERVING, Presence, presence_of
 from vertex_model_inference.runs.progress import Progress
+from vertex_model_inference.runs.releases import check_release, end_older
 from vertex_model_inference.runs.started import Started
 from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.runs.surroundings import Surroundings
 from vertex_model_inference.settings import Settings
-from vertex_model_inference.spec import RunSpec
+from vertex_model_inference.spec import read_spec
 from vertex_model_inference.steps.context import Context
 
 __all__ = ["LET_GO_S", "RunService"]
@@ -49,7 +50,6 @@ T = TypeVar("T")
 
 log = structlog.get_logger()
 
-_SPEC = msgspec.json.Decoder(RunSpec)
 _RUNS_AT_ONCE = 4
 _POLL_S = 0.1
 _SHARED_POLL_S = 0.25  # of each queue by each process: the server has other things to do
@@ -296,6 +296,7 @@ class RunService:
             raise NotFoundError(f"There is no run {run_id}.", hint="`vmi status` lists the runs.")
         if status.status not in ACTIVE:
             return False
+        self._check_release(run_id, status.app_version)
         if status.executor_id == self._presence.id and status.status == "PENDING":
             return True
         self._recover_dead()
@@ -309,7 +310,7 @@ class RunService:
     # -- working ------------------------------------------------------------------------------------------------------
 
     def _work(self, raw: str) -> Finished:
-        spec = _SPEC.decode(raw)
+        spec = read_spec(raw)
         assert self._surroundings is not None
         context, progress = self._surroundings.of(spec, self._watch)
         try:
@@ -319,7 +320,7 @@ class RunService:
             self._surroundings.forget(spec.run_id)
 
     def _work_group(self, raw: str, group: Group, *, staged: bool) -> Counts:
-        spec = _SPEC.decode(raw)
+        spec = read_spec(raw)
         assert self._surroundings is not None
         context, progress = self._surroundings.of(spec, self._watch, lead=False)
         self._groups_here.add((spec.run_id, group.number))
@@ -333,8 +334,15 @@ class RunService:
         while not self._stop.wait(self._presence.look_s):
             try:
                 self._recover_dead()
+                if self._surroundings is not None:
+                    end_older(self._dbos, self._surroundings)
             except Exception as error:  # noqa: BLE001  # the next beat tries again; a dead adopter would adopt nothing
                 log.warning("could not look for abandoned runs", cause=type(error).__name__)
+
+    def _check_release(self, run_id: str, version: str | None) -> None:
+        """Refuse, or end, a run that another release of ours began and that nobody works on any more."""
+        assert self._surroundings is not None
+        check_release(self._dbos, self._surroundings, run_id, version)
 
     def _recover_dead(self) -> list[str]:
         """Take over the runs of processes that have died; returns their executor ids."""

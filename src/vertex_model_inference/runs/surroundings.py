@@ -15,6 +15,7 @@ from vertex_model_inference.runs.watching import Watcher
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import RunSpec
 from vertex_model_inference.steps.context import Context
+from vertex_model_inference.steps.pressure import Paces
 from vertex_model_inference.storage.index import AssetIndex
 from vertex_model_inference.storage.regions import Regions
 from vertex_model_inference.storage.store import Buckets, Store, open_bucket, open_store
@@ -84,19 +85,20 @@ class Surroundings:
         self._buckets = Buckets(lambda name: open_bucket(name, endpoint=endpoint, token=auth))
         self._regions = Regions(endpoint=endpoint, token=auth)
         self._index = AssetIndex(settings.data_dir / "assets.sqlite", self.store.root)
-        self._jobs = BatchJobs(
+        self.jobs = BatchJobs(
             project=settings.project or "",
             location=settings.region,
             endpoint=settings.vertex_url,
             credentials=auth.credentials,
         )
-        self._predictions = Predictions(endpoint=settings.vertex_url, token=lambda: auth()[0])
+        self.predictions = Predictions(endpoint=settings.vertex_url, token=lambda: auth()[0])
         self._gemini = Gemini(
             project=settings.project or "",
             location=settings.region,
             endpoint=settings.vertex_url,
             credentials=auth.credentials,
         )
+        self._paces = Paces()
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
         self.fresh: Callable[[], bool] = lambda: True
@@ -137,9 +139,10 @@ class Surroundings:
             buckets=self._buckets,
             regions=self._regions,
             index=self._index,
-            jobs=self._jobs,
-            predictions=self._predictions,
+            jobs=self.jobs,
+            predictions=self.predictions,
             gemini=self._gemini,
+            paces=self._paces,
         )
 
     def _make(self, spec: RunSpec, watch: Callable[[RunStatus], None] | None) -> _Run:

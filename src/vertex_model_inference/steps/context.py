@@ -12,6 +12,8 @@ from vertex_model_inference.outcomes import Outcome, OutcomeStatus
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Decoded, Files, RunSpec, Staged
 from vertex_model_inference.steps.halting import Halt, Stop
+from vertex_model_inference.steps.pressure import Paces
+from vertex_model_inference.steps.renewing import Renewals
 
 if TYPE_CHECKING:
     from vertex_model_inference.labelbox.gateway import Labelbox
@@ -57,6 +59,7 @@ class Context:
         store: The run's files and copied assets.
         tell: Progress within a step; the sums are kept by the workflow from the steps' results.
         halt: Set when the run is cancelled or has used up a budget.
+        paces: How much each service takes, as the process's runs have learnt it.
     """
 
     spec: RunSpec
@@ -71,6 +74,8 @@ class Context:
     tell: Tell = _silent
     gemini: Gemini | None = None
     halt: Halt = field(default_factory=Halt)
+    paces: Paces = field(default_factory=Paces)
+    renewals: Renewals = field(default_factory=Renewals)
 
     def telling(self, tell: Tell) -> Context:
         """The same, telling its progress to ``tell``."""

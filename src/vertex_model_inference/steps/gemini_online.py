@@ -96,7 +96,8 @@ class _Worker:
     def __init__(self, context: Context, session: GeminiSession) -> None:
         self._context = context
         self._session = session
-        self._limiter = Limiter(start=8, ceiling=_AT_ONCE)
+        model = rules_of(context).model
+        self._limiter = Limiter(ceiling=_AT_ONCE, pace=context.paces.of(model, 8))
         self._room = asyncio.Semaphore(8)
 
     async def row(self, row: DataRow, staged: Staged, request: dict[str, Any]) -> Answer | Outcome | None:

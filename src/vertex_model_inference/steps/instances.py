@@ -93,7 +93,8 @@ def template_of(option: ModelOption, media_type: MediaType) -> Template:
 
     AutoML models read ``{"content", "mimeType"}`` (a URI in batch, the bytes online; Vertex's instance schemas); custom
     models get the same for pictures, documents and sounds in batch, ``{"image": {"b64"}}`` online (``document`` and
-    ``audio`` likewise), and ``{"text"}`` for texts, HTML and conversations. Videos are sent by their URI, AutoML models
+    ``audio`` likewise), and ``{"text"}`` for texts, HTML and conversations (``{"messages"}`` where the decoder is
+    ``conversation``). Videos are sent by their URI, AutoML models
     are asked about all of them (``video_classification.proto``). Tiled images have no bytes of their own:
     a model is sent their ``{"url"}``, with ``{z}``, ``{x}`` and ``{y}`` in it, if its template says so.
     """
@@ -105,6 +106,8 @@ def template_of(option: ModelOption, media_type: MediaType) -> Template:
         return Template({"text": "{text}"} if media_type in TEXTUAL else {"uri": "{uri}"})
     automl = option.model is not None and option.model.automl
     batch = option.predictor is Predictor.BATCH or option.job_instances
+    if media_type is MediaType.CONVERSATION and option.decoder == "conversation":
+        return Template({"messages": _MESSAGES})  # who answers by message is asked by message
     if media_type in TEXTUAL:
         if automl:
             return Template({"content": "{uri}" if batch else "{text}", "mimeType": "text/plain"})

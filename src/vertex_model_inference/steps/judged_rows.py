@@ -32,7 +32,7 @@ from vertex_model_inference.labelbox.vocabulary import Vocabulary
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.settings import Settings
-from vertex_model_inference.spec import Decoded, Files, RunSpec
+from vertex_model_inference.spec import Decoded, Files, RunSpec, read_spec
 from vertex_model_inference.steps.label_masks import label_masks, predicted_masks
 from vertex_model_inference.steps.option_scores import OptionScores
 from vertex_model_inference.storage.store import Store
@@ -40,7 +40,6 @@ from vertex_model_inference.storage.store import Store
 __all__ = ["JudgedRows"]
 
 _ROW = msgspec.json.Decoder(DataRow)
-_SPEC = msgspec.json.Decoder(RunSpec)
 _DECODED = msgspec.json.Decoder(Decoded)
 _ONTOLOGY = msgspec.json.Decoder(Ontology)
 
@@ -84,7 +83,7 @@ class JudgedRows:
         self._settings = settings
         self.unsupported: Counter[str] = Counter()
         try:
-            self.spec: RunSpec = _SPEC.decode(store.get(files.spec))
+            self.spec: RunSpec = read_spec(store.get(files.spec))
         except NotFoundError:
             raise NotFoundError(
                 f"{store.uri(files.folder)} holds no run: it has no spec.json.", hint="`vmi status` lists the runs."

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from vertex_model_inference.errors import NotFoundError
+from vertex_model_inference.errors import ConflictError, NotFoundError
 from vertex_model_inference.outcomes import Outcome, OutcomeStatus
 from vertex_model_inference.rows import DataRow
-from vertex_model_inference.spec import Files, RunSpec, run_id_of
+from vertex_model_inference.spec import Files, RunSpec, read_spec, run_id_of
 from vertex_model_inference.steps import fingerprints
 from vertex_model_inference.steps.context import Context
 from vertex_model_inference.steps.destinations import in_force
@@ -87,7 +87,6 @@ class Remembered(msgspec.Struct, frozen=True):
 
 
 _REMEMBERED = msgspec.json.Decoder(Remembered)
-_SPEC = msgspec.json.Decoder(RunSpec)
 _ROW = msgspec.json.Decoder(DataRow)
 _OUTCOME = msgspec.json.Decoder(Outcome)
 _ORIGIN = msgspec.json.Decoder(Origin)
@@ -145,8 +144,8 @@ def _same_decoder(context: Context, remembered: Remembered, own: fingerprints.Fi
     if context.spec.option.decoder is not None or not remembered.runs:
         return
     try:
-        before = _SPEC.decode(context.store.get(Files(remembered.runs[0]).spec))
-    except (NotFoundError, msgspec.MsgspecError):
+        before = read_spec(context.store.get(Files(remembered.runs[0]).spec))
+    except (NotFoundError, ConflictError):
         return
     then = fingerprints.stored(context.store, Files(before.run_id))
     asked = then is not None and then.asked == own.asked
@@ -198,10 +197,10 @@ class _Builder:
         if prints is None:
             return False
         try:
-            spec = _SPEC.decode(self._store.get(files.spec))
+            spec = read_spec(self._store.get(files.spec))
             head = _HEAD.decode(self._store.get(files.status))
-        except (NotFoundError, msgspec.MsgspecError):
-            return False
+        except (NotFoundError, ConflictError, msgspec.MsgspecError):
+            return False  # nothing is known of what another release wrote in its own way
         there = {kind: self._shards(files, kind) for kind in ("rows", "staged", "answers", "decoded", "predictions")}
         origins, earlier = self._shards(files, "origins"), self._shards(files, "earlier")
         number = len(self._runs)

@@ -120,7 +120,9 @@ class _Worker:
         self._context = context
         self._session = session
         self._results = results
-        self._limiter = Limiter(start=8, ceiling=64)
+        option = context.spec.option
+        asked = option.endpoint or option.container or option.name
+        self._limiter = Limiter(ceiling=64, pace=context.paces.of(asked, 8))
         self._templates: dict[str, Template] = {}
         online = context.spec.option.predictor is Predictor.ONLINE
         self._max_bytes = MAX_REQUEST_BYTES if online else 16 << 20

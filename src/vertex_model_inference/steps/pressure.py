@@ -15,10 +15,36 @@ from contextlib import asynccontextmanager
 
 from vertex_model_inference.waiting import RATE_LIMIT, note
 
-__all__ = ["Budget", "Limiter"]
+__all__ = ["Budget", "Limiter", "Pace", "Paces"]
 
 LONGEST_PAUSE_S = 60.0
 """A service may not hold a shard longer than this with one answer; its next one may ask again."""
+
+
+class Pace:
+    """What is known of how much a service takes, for all who ask it in this process; one shard learns for the next.
+
+    Args:
+        limit: Requests under way that it is taken to bear.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.resume_at = 0.0
+        """Time of the event loops' clock (which is the same for all) until which it asked to be left alone."""
+
+
+class Paces:
+    """The pace of each service, by name; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._paces: dict[str, Pace] = {}
+
+    def of(self, name: str, start: float) -> Pace:
+        """The pace of a service; one that begins at ``start`` where nothing is known of it."""
+        with self._lock:
+            return self._paces.setdefault(name, Pace(start))
 
 
 class Limiter:
@@ -31,16 +57,17 @@ class Limiter:
         start: Slots at first.
         ceiling: Never more than this.
         service: What waiting for it is noted as (``waiting.note``).
+        pace: What others have learnt of the service, and learn from this one; comes before ``start``.
     """
 
-    def __init__(self, start: int = 16, ceiling: int = 64, service: str = "model") -> None:
-        self.limit = float(start)
+    def __init__(self, start: int = 16, ceiling: int = 64, service: str = "model", pace: Pace | None = None) -> None:
+        self._pace = Pace(float(start)) if pace is None else pace
+        self.limit = self._pace.limit
         self.ceiling = float(ceiling)
         self.service = service
         self.busy = 0
         self._since_cut = 0
         self._faults = 0
-        self._resume_at = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
@@ -51,7 +78,7 @@ class Limiter:
         else:
             self.busy += 1
         try:
-            if self._resume_at:
+            if self._pace.resume_at:
                 await self._pause()
             yield
         finally:
@@ -72,10 +99,9 @@ class Limiter:
 
     async def _pause(self) -> None:
         loop = asyncio.get_running_loop()
-        while (left := self._resume_at - loop.time()) > 0:
+        while (left := self._pace.resume_at - loop.time()) > 0:
             note(self.service, RATE_LIMIT, left)
             await asyncio.sleep(left)
-        self._resume_at = 0.0
 
     def _admit(self) -> None:
         while self._waiting and self.busy < int(self.limit):
@@ -88,7 +114,7 @@ class Limiter:
         """A request succeeded."""
         self._since_cut += 1
         self._faults = 0
-        self.limit = min(self.ceiling, self.limit + 1 / self.limit)
+        self.limit = self._pace.limit = min(self.ceiling, self.limit + 1 / self.limit)
 
     def pushed_back(self, retry_after: float | None = None) -> None:
         """The service said that it has too much to do.
@@ -99,7 +125,7 @@ class Limiter:
         """
         if retry_after:
             until = asyncio.get_running_loop().time() + min(retry_after, LONGEST_PAUSE_S)
-            self._resume_at = max(self._resume_at, until)
+            self._pace.resume_at = max(self._pace.resume_at, until)
         if self._since_cut >= self.limit / 2 or self._since_cut == 0:
             self._cut()
 
@@ -110,7 +136,7 @@ class Limiter:
             self._cut()
 
     def _cut(self) -> None:
-        self.limit = max(1.0, self.limit / 2)
+        self.limit = self._pace.limit = max(1.0, self.limit / 2)
         self._since_cut = 1
         self._faults = 0
 

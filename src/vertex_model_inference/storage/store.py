@@ -251,10 +251,11 @@ class Store:
                     if raw:
                         given, failures, last = given + len(raw), 0, raw[-1:]
                         yield raw
-                if last == b"\n" or self.size(path) == given:
+                size = given if last == b"\n" else self.size(path)
+                if size == given:
                     return
                 failures += 1
-                error: Exception = StorageError(f"Only {given} bytes of {self.uri(path)} came.", retryable=True)
+                error: Exception = _explain(_CutError(f"only {given} of {size} bytes came"), "read", self.uri(path))
             except _FAILURES as caught:
                 error = _explain(caught, "read", self.uri(path))
                 failures = failures + 1 if _broken(caught) else _TRIES
@@ -480,7 +481,10 @@ def _explain(error: Exception, verb: str, uri: str) -> NotFoundError | StorageEr
 
 def _words(error: Exception) -> str:
     """The first line: what follows it are the insides of obstore."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    words = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if "missing from response" in words:
+        words = f"what answered is not Cloud Storage, but perhaps a proxy with a page of its own ({words})"
+    return words
 
 
 def open_bucket(bucket: str, *, endpoint: str | None, token: TokenSource, prefix: str | None = None) -> GCSStore:

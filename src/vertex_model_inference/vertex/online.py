@@ -144,6 +144,8 @@ class Session:
                 raw = await _whole(response)
                 if raw is None:
                     return Reply(None, 422, f"the answer is larger than {MAX_REPLY_BYTES / 1e6:.0f} MB")
+        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as error:
+            return Reply(None, 0, f"its answer broke off, or is not of HTTP's form ({type(error).__name__})")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Reply(None, 0, f"no answer ({type(error).__name__})")
         try:

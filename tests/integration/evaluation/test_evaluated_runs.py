@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ task = "image-object-detection"
 decoder = "file:{folder}/plain.py:Plain"
 instance = {{ key = "{{key}}" }}
 metrics = true
+rerun = "all"
 """
 
 
@@ -308,6 +310,31 @@ def test_custom_metrics_are_in_the_model_run(runs: tuple[Done, Done], scene: Sce
     assert ("classification", "cat") in by_name
     unlabelled = rows[scene.keys[5]]["experiments"][scene.model.uid]["runs"][scene.run.uid]
     assert not any(entry["annotations"].get("metrics") for entry in unlabelled["predictions"])
+
+
+def test_a_report_shows_every_kind_with_its_picture(lab: Lab, runs: tuple[Done, Done], tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    arguments = ("report", runs[1].run_id, "-o", str(path), "--split", "all")
+    result = vmi(lab, runs[1], *arguments, "--fail-under", "box:recall=.01")
+    assert result.exit_code == 3
+    assert "recall of box is 0;" in result.stderr
+    html = path.read_text()
+    for words in (
+        "10 × “sign” predicted where there is none",
+        "5 × “outline” missed",
+        "✗ nothing there",
+        "sign/words",
+        "6 of 6 data rows predicted",
+    ):
+        assert words in html, words
+    for form in ("box", "outline", "line", "point", "mask"):
+        assert f'<path class="{form}" d="M' in html, form
+    assert html.count('src="data:image/') >= 5
+    assert re.search(r'(src|href)="(?!data:image/)', html) is None
+    assert str(lab.config.labelbox_url) not in html
+    good = vmi(lab, runs[0], "report", runs[0].run_id, "-o", str(path), "--fail-under", "recall=.1,box:map=.6")
+    assert good.exit_code == 0, good.output
+    assert "The picture" not in path.read_text()
 
 
 def test_two_runs_are_compared(lab: Lab, runs: tuple[Done, Done]) -> None:

@@ -91,8 +91,8 @@ def serving(folder: Path, settings: dict[str, str], secret: str = "a secret") ->
             start_new_session=True,
         )
     try:
-        eventually(lambda: out.read_text().endswith("\n") or process.poll() is not None, 30)
-        line = out.read_text().strip()
+        eventually(lambda: "\n" in out.read_text() or process.poll() is not None, 30)
+        line = out.read_text().partition("\n")[0]
         assert line.startswith("listening on "), log.read_text()
         server = Server(process, line.removeprefix("listening on "), secret, log)
         with server.http:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.xdist_group("demos")
         ("layout", 8, 0, {"boxes found": 0.75}),
         ("pages", 5, 0, {"boxes found": 0.9, "words found": 0.99}),
         ("videos", 2, 0, {}),
+        ("conversations", 12, 0, {"messages right": 0.5}),
     ],
 )
 def test_a_demo(tmp_path: Path, name: str, rows: int, empty: int | None, least: dict[str, float]) -> None:

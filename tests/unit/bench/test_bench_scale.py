@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from bench.scale import Sample, Scale, _mb_at_tenths, _overlap, _timeline, measure
+from bench.scale import Scale, _mb_at_tenths, _overlap, _timeline, measure
+from bench.watching import Sample
 
 STEPS = ("export", "assets", "predict", "decode", "upload")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -92,14 +91,14 @@ class _Proxy:
         )
         return dict.fromkeys(self.names, public.decode())
 
-    def assertion(self, key: str = "k1", **claims: object) -> str:
+    def assertion(self, key: str = "k1", claims: Mapping[str, object] | None = None) -> str:
         pem = self.private.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         now = int(time.time())
         usual = {"iss": ISSUER, "aud": _AUDIENCE, "iat": now, "exp": now + 600, "email": "ada@example.com"}
         signer = crypt.EsSigner.from_string(pem, key)
-        made: bytes = jwt.encode(signer, {**usual, **claims})
+        made: bytes = jwt.encode(signer, {**usual, **(claims or {})})
         return made.decode()
 
 
@@ -125,8 +124,8 @@ def test_an_assertion_of_the_proxy_names_who_is_there(proxy: _Proxy) -> None:
         {"email": "", "sub": ""},
     ],
 )
-def test_an_assertion_for_somebody_else_is_worth_nothing(proxy: _Proxy, claims: dict[str, Any]) -> None:
-    assert IapVerifier(_AUDIENCE, proxy.keys)(proxy.assertion(**claims)) is None
+def test_an_assertion_for_somebody_else_is_worth_nothing(proxy: _Proxy, claims: dict[str, object]) -> None:
+    assert IapVerifier(_AUDIENCE, proxy.keys)(proxy.assertion(claims=claims)) is None
 
 
 def test_an_assertion_that_another_key_signed_is_worth_nothing(proxy: _Proxy) -> None:

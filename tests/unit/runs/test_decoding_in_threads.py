@@ -24,7 +24,7 @@ seen = []
 
 def begin():
     gate.wait()
-    seen.append(service._SPEC.decode(raw).option.name)
+    seen.append(service.read_spec(raw).option.name)
 
 threads = [threading.Thread(target=begin) for _ in range(16)]
 for thread in threads: thread.start()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vertex_model_inference.steps.pressure import Budget, Limiter
+from vertex_model_inference.steps.pressure import Budget, Limiter, Paces
 from vertex_model_inference.waiting import FAULT, RATE_LIMIT, Waits, note, noting, seconds_of
 
 Scenario = Callable[[], Coroutine[Any, Any, None]]
@@ -40,6 +40,40 @@ def test_faults_now_and_then_do_not_slow_down_what_a_rate_limit_would() -> None:
     assert limits("x" * 15) == 16
     assert limits("x" * 16) == 8, "a round with nothing but faults is overload"
     assert limits("x" * 400) == 1
+
+
+def test_what_one_shard_has_learnt_the_next_one_begins_with() -> None:
+    paces = Paces()
+
+    async def shard(*signals: str) -> float:
+        limiter = Limiter(pace=paces.of("an endpoint", 8))
+        begun = limiter.limit
+        for signal in "".join(signals):
+            {"+": limiter.went_well, "-": limiter.pushed_back}[signal]()
+        return begun
+
+    assert asyncio.run(shard("-")) == 8
+    assert asyncio.run(shard("-")) == 4
+    assert asyncio.run(shard("+" * 3)) == 2
+    assert asyncio.run(shard()) > 2
+    assert paces.of("another endpoint", 8).limit == 8
+
+
+def test_all_shards_leave_a_service_alone_that_asked_one_of_them_to() -> None:
+    paces = Paces()
+    begun: list[float] = []
+
+    async def told() -> float:
+        Limiter(pace=paces.of("an endpoint", 8)).pushed_back(0.2)
+        return asyncio.get_running_loop().time() + 0.2
+
+    async def another() -> None:
+        async with Limiter(pace=paces.of("an endpoint", 8)).slot():
+            begun.append(asyncio.get_running_loop().time())
+
+    resumes = asyncio.run(told())
+    asyncio.run(another())
+    assert begun[0] >= resumes - 0.01
 
 
 def test_after_retry_after_no_request_begins_before_its_time() -> None:

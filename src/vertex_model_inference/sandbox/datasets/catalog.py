@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vertex_model_inference.errors import NotFoundError
 from vertex_model_inference.sandbox.datasets.coins import Coins
+from vertex_model_inference.sandbox.datasets.conversations import Conversations
 from vertex_model_inference.sandbox.datasets.digits import Digits
 from vertex_model_inference.sandbox.datasets.documents import Documents
 from vertex_model_inference.sandbox.datasets.entities import Entities
@@ -16,7 +17,8 @@ from vertex_model_inference.sandbox.datasets.videos import Videos
 __all__ = ["MATERIALS", "material"]
 
 MATERIALS: dict[str, Material] = {
-    m.name: m for m in (Digits(), Documents(), Reviews(), Coins(), Entities(), Layout(), Pages(), Videos())
+    m.name: m
+    for m in (Digits(), Documents(), Reviews(), Coins(), Entities(), Layout(), Pages(), Videos(), Conversations())
 }
 
 

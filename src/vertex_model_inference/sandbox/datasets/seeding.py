@@ -28,8 +28,9 @@ _MEDIA_TYPES = {
     MediaType.TEXT: "Text",
     MediaType.DOCUMENT: "Document",
     MediaType.VIDEO: "Video",
+    MediaType.CONVERSATION: "Conversational",
 }
-_ROW_TYPES = {MediaType.DOCUMENT: "PDF"}
+_ROW_TYPES = {MediaType.DOCUMENT: "PDF", MediaType.CONVERSATION: "CONVERSATIONAL"}
 SLICE = 900  # rows of one call; the SDK makes batches of 1,000 and more asynchronously
 
 Tell = Callable[[str], None]

@@ -90,19 +90,23 @@ if (trainButton) {
   };
   list.addEventListener("change", () => { go.disabled = !$("input[name=option]:checked", list); });
 
-  trainButton.addEventListener("click", async () => {
-    trouble(form);
-    go.disabled = true;
-    list.textContent = "Asking the training service …";
-    dialog.showModal();
+  let asked = 0;  // which opening of the dialog an answer belongs to
+  const ask = async (mine) => {
     try {
       const names = Object.keys(await call("GET", "/_sandbox/train_options"));
-      if (!names.length) list.textContent = "The training service offers no models.";
-      else choose(names);
+      if (mine !== asked || !dialog.open) return;
+      if (!names.length) {
+        // A service that has just been started, or a model that has just been made: its list fills in a moment.
+        list.textContent = "The training service offers no models yet; asking again …";
+        setTimeout(() => { if (mine === asked && dialog.open) ask(mine); }, 2000);
+        return;
+      }
+      choose(names);
       const first = $("input[name=option]", list);
       if (names.length === 1) { first.checked = true; go.disabled = false; }
-      if (first) first.focus();
+      first.focus();
     } catch (error) {
+      if (mine !== asked) return;
       list.textContent = "";
       if (error.status === 409) {
         const button = document.createElement("button");
@@ -112,6 +116,14 @@ if (trainButton) {
         trouble(form, "No training service is set yet.");
       } else trouble(form, error.message);
     }
+  };
+
+  trainButton.addEventListener("click", () => {
+    trouble(form);
+    go.disabled = true;
+    list.textContent = "Asking the training service …";
+    dialog.showModal();
+    ask(++asked);
   });
 
   form.addEventListener("submit", async (event) => {
