@@ -13,6 +13,7 @@ from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.steps import canary, export, gemini_batch, memory
 from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context
+from vertex_model_inference.steps.halting import HaltedError
 from vertex_model_inference.waiting import noting
 
 __all__ = ["Group", "Runner", "groups", "timed"]
@@ -150,7 +151,9 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
                 yield Group(number, beyond, rows=sum(rows[each] for each in beyond), over=True)
                 number += 1
             if part.halted:
+                # Remembered, so it holds also where the mark cannot be read at this moment.
                 context.halt.check()
+                raise HaltedError("Not done: the run was cancelled.")
             if lost is not None:
                 raise lost
     except VmiError:
