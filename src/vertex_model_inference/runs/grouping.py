@@ -71,6 +71,8 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     if batch and spec.option.gemini is not None:
         least = min(least, gemini_batch.rows_per_job(context))
     per_group = max(1, least // spec.shard_rows)
+    if remembered is not None:
+        least = max(least, export.HELD_SHARDS * spec.shard_rows)
     begun = _begin_export(runner, context, progress)
     # Nothing is tried out that has been tried: then only rows are new, or failed.
     first = 0 if remembered is not None and remembered.tried else canary.canary_size(spec, begun.rows)
