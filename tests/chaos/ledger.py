@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import msgspec
-from tests.chaos.cells import Cell
+from tests.chaos.cell import Cell
 from tests.chaos.customer import boxes_on
 
 from vertex_model_inference.outcomes import Counts, Outcome

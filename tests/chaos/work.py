@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 import msgspec
-from tests.chaos.cells import FOREVER_S, Cell
+from tests.chaos.cell import FOREVER_S, Cell
 from tests.chaos.ledger import Book, read_book
 from tests.chaos.stage import Stage, labelbox_client
 
