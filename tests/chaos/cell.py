@@ -48,6 +48,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         absorbed: Every row must end as if nothing had been broken.
         words: What a failed row, or a failed run, must say: each a pattern. None needed when it is ``absorbed``.
         fates: Row's number -> code that it must end with, for faults that hit known rows and no others.
+        cancel_s: Somebody cancels it so many seconds after its start; then it must end CANCELLED. 0: nobody does.
         untold: Labelbox need not know how the run ended: it could not be told.
         seconds: The run must have ended by then.
     """
@@ -67,6 +68,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     absorbed: bool = False
     words: tuple[str, ...] = ()
     fates: dict[int, str] = {}
+    cancel_s: float = 0.0
     untold: bool = False
     seconds: float = 420.0
 

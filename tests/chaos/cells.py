@@ -6,7 +6,7 @@ import re
 
 from tests.chaos.cell import Cell
 from tests.chaos.connections import always, now_and_then, once
-from tests.chaos.meanings import jobs, kills, labelbox_answers
+from tests.chaos.meanings import cancelled, jobs, kills, labelbox_answers
 
 __all__ = ["all_cells", "fast_cells"]
 
@@ -14,7 +14,7 @@ __all__ = ["all_cells", "fast_cells"]
 def all_cells() -> list[Cell]:
     """The whole table; what waits long is begun early, and beside it what keeps the machine busy."""
     waiting = sorted(always(), key=lambda cell: not cell.untold)
-    busy = [*now_and_then(), *labelbox_answers(), *kills(), *jobs(), *once()]
+    busy = [*now_and_then(), *labelbox_answers(), *kills(), *jobs(), *cancelled(), *once()]
     mixed: list[Cell] = []
     while waiting or busy:
         mixed += [*waiting[:2], *busy[:3]]

@@ -8,7 +8,7 @@ from typing import Any
 from tests.chaos.cell import ALWAYS, Cell, Hold
 from tests.chaos.connections import EVERYWHERE, fault_of
 
-__all__ = ["jobs", "kills", "labelbox_answers"]
+__all__ = ["cancelled", "jobs", "kills", "labelbox_answers"]
 
 
 def jobs() -> Iterator[Cell]:
@@ -47,6 +47,20 @@ def jobs() -> Iterator[Cell]:
             "times": 8,
         }
         yield Cell(fault=f"{state} for long", rules=(("vertex", rule),), absorbed=True, **common)
+
+
+def cancelled() -> Iterator[Cell]:
+    """What would never end, and is cancelled."""
+    for state in ("QUEUED", "PENDING", "RUNNING"):
+        yield Cell(
+            service="Vertex", operation="a job", fault=f"stuck {state}, cancelled", rate="always",
+            mischief={"stuck": state, "times": 0}, cancel_s=3.0, words=("cancelled",),
+        )  # fmt: skip
+    rule = {"match": "GetUserCreatedTasksPyApi", "replace": {"COMPLETE": "IN_PROGRESS"}, "times": ALWAYS}
+    yield Cell(
+        service="Labelbox", operation="the export", fault="stuck, cancelled", rate="always",
+        rules=(("labelbox", rule),), cancel_s=3.0, words=("cancelled",),
+    )  # fmt: skip
 
 
 _EXPORT_S = "vertex_model_inference.steps.export:EXPORT_TIMEOUT_S"
