@@ -14,7 +14,7 @@ from vertex_model_inference.errors import LabelboxError, NotFoundError, StorageE
 from vertex_model_inference.labelbox.connection import Connection
 from vertex_model_inference.models import ModelOption, Predictor, VertexModel
 from vertex_model_inference.sandbox.config import LOCATION, PROJECT, SandboxConfig
-from vertex_model_inference.storage import store as stores
+from vertex_model_inference.storage import failures
 from vertex_model_inference.storage.store import Store, open_store
 from vertex_model_inference.vertex.jobs import BatchJobs
 
@@ -54,7 +54,7 @@ def breaking(sandbox: SandboxConfig, request: pytest.FixtureRequest) -> Iterator
 
 @pytest.fixture
 def store(sandbox: SandboxConfig, breaking: Breaking, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(stores, "_pause", lambda failures: 0.01 * failures)
+    monkeypatch.setattr(failures, "pause_of", lambda tries: 0.01 * tries)
     root = f"gs://vmi-sandbox/{breaking.caller}"
     return open_store(root, endpoint=sandbox.storage_url, token=lambda: (breaking.caller, None))
 
