@@ -32,7 +32,7 @@ def test_every_kind_is_shown() -> None:
     shown = view(whole)
     assert shown is not None
     titles = {part.feature: part.title for part in shown.parts}
-    assert titles["relationship"] == "relationship: both ends found"
+    assert titles["relationship"] == "relationship: right where both ends are"
     assert {"box", "point", "line", "entity"} <= titles.keys()
     out = io.StringIO()
     _split(Console(file=out, width=150), splits[0], detailed=True)
