@@ -40,7 +40,7 @@ Side = Literal["label", "prediction"]
 
 MOST_SHAPES = 300
 """Of one side of one asset; the largest first, so that small ones lie on top."""
-_MASK_SIDE = 480
+MASK_SIDE = 480
 """Masks are traced at this size at most: a drawing need not be finer than the screen."""
 _SQUARES = 64
 """Masks of at most so many pixels a side are drawn with the squares of their pixels."""
@@ -108,6 +108,7 @@ def draw(
     page: int | None = None,
     frame: int | None = None,
     tokens: Mapping[str, Token] | None = None,
+    mask_side: int = MASK_SIDE,
 ) -> Drawing:
     """The shapes among some annotations; answers to questions and spans of texts are passed over.
 
@@ -118,6 +119,7 @@ def draw(
         page: Of a document, from 1: only what is on that page.
         frame: Of a video, from 1: only what is seen in that frame; between key frames along straight lines.
         tokens: Token id -> word, to draw the words of a document.
+        mask_side: Masks are traced with sides of at most so many pixels.
     """
     found: list[Shape] = []
     undrawn: Counter[str] = Counter()
@@ -128,7 +130,7 @@ def draw(
             relations.append((index, each))
             continue
         try:
-            made = _geometry(each, page, frame, tokens or {})
+            made = _geometry(each, page, frame, tokens or {}, mask_side)
         except _ElsewhereError:
             elsewhere += 1
             continue
@@ -241,7 +243,7 @@ Points = tuple[tuple[float, float], ...]
 
 
 def _geometry(
-    each: object, page: int | None, frame: int | None, tokens: Mapping[str, Token]
+    each: object, page: int | None, frame: int | None, tokens: Mapping[str, Token], mask_side: int
 ) -> tuple[str, Sequence[Points], bool] | str | None:
     """Form, rings or lines, and whether these are closed; or why it cannot be drawn; None: it has no shape."""
     match each:
@@ -256,7 +258,7 @@ def _geometry(
         case Point():
             return "point", (((each.x, each.y), (each.x, each.y)),), False
         case Mask():
-            return "mask", _traced(each.counts, each.width, each.height), True
+            return "mask", _traced(each.counts, each.width, each.height, mask_side), True
         case MaskLink():
             return "mask behind an address"
         case VideoBox():
@@ -265,7 +267,7 @@ def _geometry(
             seen = next((one for one in each.frames if one.frame == frame), None)
             if seen is None:
                 raise _ElsewhereError
-            return "mask", _traced(seen.counts, each.width, each.height), True
+            return "mask", _traced(seen.counts, each.width, each.height, mask_side), True
         case DocumentEntity():
             return _words(each, page, tokens)
         case _:
@@ -309,9 +311,9 @@ def _corners(left: float, top: float, width: float, height: float) -> Points:
     return (left, top), (left + width, top), (left + width, top + height), (left, top + height)
 
 
-def _traced(counts: bytes, width: int, height: int) -> list[Points]:
+def _traced(counts: bytes, width: int, height: int, side: int) -> list[Points]:
     mask = decode(counts, width, height)
-    factor = max(1.0, max(width, height) / _MASK_SIDE)
+    factor = max(1.0, max(width, height) / side)
     if factor > 1:
         wide, high = max(1, round(width / factor)), max(1, round(height / factor))
         rings = boundary(scaled(mask, wide, high))
