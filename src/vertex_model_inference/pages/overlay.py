@@ -45,6 +45,8 @@ MASK_SIDE = 480
 _SQUARES = 64
 """Masks of at most so many pixels a side are drawn with the squares of their pixels."""
 _NAME_CHARACTERS = 32
+_CROWD = 8
+"""So many shapes of one and the same class are not named one by one."""
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,12 +177,17 @@ def svg(
         marks: Say in the captions what is right and what is wrong.
         css_class: Of the element.
     """
-    size = max(width, height) / 38
+    # As high as a line of a page when the drawing is some 400 pixels wide; less in strips, where words would hide all.
+    longer, shorter = max(width, height), min(width, height)
+    size = min(longer / 38, max(shorter / 7, longer / 64))
     parts = [_group(shape, marks=marks) for shape in drawing.shapes]
     if captions:
         # Above all shapes. A label that was found has its prediction's words beside it already.
+        named = len(drawing.shapes) < _CROWD or len({shape.name for shape in drawing.shapes}) > 1
         parts += [
-            _words_of(shape, width, height, size, marks=marks) for shape in drawing.shapes if shape.verdict != "found"
+            _words_of(shape, _short(shape, named=named, marks=marks), width, height, size)
+            for shape in drawing.shapes
+            if shape.verdict != "found"
         ]
     said = "; ".join(filter(None, (about, _summary(drawing.shapes))))
     return Markup(
@@ -190,12 +197,16 @@ def svg(
 
 def caption(shape: Shape, *, marks: bool = True) -> str:
     """Name, confidence and, where it was judged, a tick or a cross with what is wrong."""
-    words = [shortened(shape.name, _NAME_CHARACTERS)]
-    if shape.confidence is not None:
-        words.append(percent(shape.confidence))
-    if marks and shape.verdict:
-        words.append(_MARKS.get(shape.verdict, ""))
-    return " ".join(filter(None, words))
+    mark = _MARKS.get(shape.verdict, "") if marks else ""
+    return " ".join(filter(None, (shortened(shape.name, _NAME_CHARACTERS), percent(shape.confidence), mark)))
+
+
+def _short(shape: Shape, *, named: bool, marks: bool) -> str:
+    """As ``caption``, but in a crowd without the name, and what is wrong only crossed."""
+    mark = _MARKS.get(shape.verdict, "") if marks else ""
+    name = shortened(shape.name, _NAME_CHARACTERS) if named or shape.confidence is None else ""
+    # What is missed is said: without a confidence there is little else beside the shape.
+    return " ".join(filter(None, (name, percent(shape.confidence), mark if shape.verdict == "missed" else mark[:1])))
 
 
 def frames_of(annotations: Sequence[object]) -> tuple[int, ...]:
@@ -390,8 +401,7 @@ def _group(shape: Shape, *, marks: bool) -> Markup:
     ).format(_attributes(shape), kind, caption(shape, marks=marks), shape.form, shape.path)
 
 
-def _words_of(shape: Shape, width: float, height: float, size: float, *, marks: bool) -> Markup:
-    words = caption(shape, marks=marks)
+def _words_of(shape: Shape, words: str, width: float, height: float, size: float) -> Markup:
     x, y = _beside(shape, words, width, height, size)
     return Markup('<g class="caption {}><text x="{}" y="{}" font-size="{}">{}</text></g>').format(
         _attributes(shape), _n(x), _n(y), _n(size), words
