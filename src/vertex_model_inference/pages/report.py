@@ -25,8 +25,9 @@ from vertex_model_inference.outcomes import Counts
 from vertex_model_inference.pages import charts
 from vertex_model_inference.pages.asset_source import AssetSource
 from vertex_model_inference.pages.evaluation_page import panel_values
-from vertex_model_inference.pages.evaluation_view import ALL_CLASSES, Part, View, thinned, view
+from vertex_model_inference.pages.evaluation_view import Part, View, view
 from vertex_model_inference.pages.exhibits import exhibits_of
+from vertex_model_inference.pages.panels import ALL_CLASSES, thinned
 from vertex_model_inference.pages.rendering import HERE, Renderer
 from vertex_model_inference.pages.telling import causes_of, telling_rows
 from vertex_model_inference.runs.status import RunStatus
