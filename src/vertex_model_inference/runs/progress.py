@@ -306,8 +306,8 @@ def progress_metadata(status: RunStatus, run_url: str) -> dict[str, Any]:
             "empty": counts.empty,
             "skipped": counts.skipped,
             "failed": counts.failed,
-            "reused": counts.reused,
         },
+        "vmi_reused": counts.reused,
         "vmi_annotations": counts.annotations,
     }
 
