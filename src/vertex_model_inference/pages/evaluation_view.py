@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 from markupsafe import Markup
 
 from vertex_model_inference.evaluation.calibration import Calibration
@@ -237,31 +238,21 @@ def combined(classes: Sequence[ClassScore], most: int = 200) -> Curve:
         return Curve()
     labels = sum(one.labels for one in classes)
     # Each point of a class' curve adds what came since its point before: then one sort sums up all classes.
-    steps: dict[float, list[int]] = {}
+    steps = []
     for one in known:
-        before = (0, 0)
-        for threshold, recall, precision, said in zip(
-            one.curve.threshold, one.curve.recall, one.curve.precision, one.curve.said, strict=True
-        ):
-            right = round(precision * said) if said else round(recall * one.labels)
-            step = steps.setdefault(threshold, [0, 0])
-            step[0] += right - before[0]
-            step[1] += said - before[1]
-            before = (right, said)
-    right = said = 0
-    points: list[tuple[float, int, int]] = []
-    for threshold in sorted(steps, reverse=True):
-        right, said = right + steps[threshold][0], said + steps[threshold][1]
-        points.append((threshold, right, said))
+        said = np.asarray(one.curve.said, dtype=np.int64)
+        hits = np.rint(np.asarray(one.curve.precision) * said).astype(np.int64)
+        steps.append(np.stack((np.asarray(one.curve.threshold), np.diff(hits, prepend=0), np.diff(said, prepend=0))))
+    threshold, hits, said = np.concatenate(steps, axis=1)
+    order = np.argsort(-threshold, kind="stable")
+    threshold, hits, said = threshold[order], np.cumsum(hits[order]), np.cumsum(said[order])
+    last = np.flatnonzero(np.append(threshold[1:] != threshold[:-1], True))
+    threshold, hits, said = threshold[last], hits[last], said[last]
+    recall = hits / labels if labels else np.zeros(len(hits))
+    rates = (hits / np.maximum(said, 1), recall, 2 * hits / np.maximum(said + labels, 1))
+    lines: list[tuple[float, ...]] = [tuple(np.round(rate, 6).tolist()) for rate in rates]
     return thinned(
-        Curve(
-            tuple(threshold for threshold, _, _ in points),
-            tuple(round(hits / said, 6) if said else 0.0 for _, hits, said in points),
-            tuple(round(hits / labels, 6) if labels else 0.0 for _, hits, _ in points),
-            tuple(round(2 * hits / (said + labels), 6) if said + labels else 0.0 for _, hits, said in points),
-            tuple(said for _, _, said in points),
-        ),
-        most,
+        Curve(tuple(threshold.tolist()), lines[0], lines[1], lines[2], tuple(said.astype(int).tolist())), most
     )
 
 
