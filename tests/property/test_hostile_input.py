@@ -25,7 +25,7 @@ from vertex_model_inference.labelbox.ontologies import parse_ontology
 from vertex_model_inference.models import ModelOption, Predictor
 from vertex_model_inference.runs.started import Started
 from vertex_model_inference.steps.media import image_header
-from vertex_model_inference.steps.predict_batch import _read_line
+from vertex_model_inference.steps.output_lines import read_line
 from vertex_model_inference.vertex.catalog import Catalog
 from vertex_model_inference.vertex.online import Predictions
 from vertex_model_inference.webhook.app import create_app, parse_call
@@ -282,7 +282,7 @@ OUTPUT_LINES = [
 @given(changed(OUTPUT_LINES), st.booleans())
 def test_batch_output_lines(line: bytes, keyed: bool) -> None:
     with contextlib.suppress(DecodeError):
-        name, said = _read_line(line, keyed=keyed)
+        name, said = read_line(line, keyed=keyed)
         assert isinstance(name, str)
         assert said.error is None or said.error
 

@@ -406,6 +406,8 @@ def _objects(one: ObjectScore) -> Part:
         case "distance":
             figures.append(Figure("mean distance", _pixels(one.mean_overlap), "of matched pairs"))
             at, overlap = f"found within {one.at} px", "mean px"
+        case "ends":
+            at, overlap = "both ends found", ""
         case "span":
             figures.append(Figure("overlap F1", figure(one.levels[1].f1), "where spans only overlap"))
             at, overlap = f"{one.at} spans", ""

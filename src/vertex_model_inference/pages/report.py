@@ -84,7 +84,7 @@ def make_report(
     """
     status, spec = _read(store, files)
     found = stored(store, files)
-    if found is None and status.state.ended and has_labels(store, files):
+    if (found is None and status.state.ended and has_labels(store, files)) or (found is not None and _older(found)):
         found = evaluate(store, files, settings)
     shown = None
     if found is not None and found.splits[0].rows.judged:
@@ -146,6 +146,14 @@ def _read(store: Store, files: Files) -> tuple[RunStatus, RunSpec]:
             f"{store.uri(files.folder)} holds a run of another release, which cannot be read: {error}.",
             hint="Report on it with the release that made it.",
         ) from None
+
+
+def _older(found: Evaluation) -> bool:
+    """Whether its curves do not say how many predictions are kept, as those of an earlier release."""
+    whole = found.splits[0]
+    classes = [one for choice in whole.choices for one in choice.classes]
+    classes += [one for objects in whole.objects for one in objects.classes]
+    return any(one.curve.threshold and not one.curve.said for one in classes)
 
 
 def _gates(found: Evaluation | None, shown: View | None, gates: tuple[Gate, ...]) -> tuple[GateResult, ...]:

@@ -11,7 +11,7 @@ from vertex_model_inference.errors import NotFoundError, RowError
 from vertex_model_inference.evaluation.agreement import RowAgreement
 from vertex_model_inference.labelbox.export_labels import LabelledRow, parse_labels
 from vertex_model_inference.labelbox.linked_masks import LinkedMask, LinkedVideoMask
-from vertex_model_inference.labelbox.ndjson_reading import parse_prediction
+from vertex_model_inference.labelbox.ndjson_reading import parse_predictions
 from vertex_model_inference.labelbox.vocabulary import Vocabulary
 from vertex_model_inference.ontology import Ontology
 from vertex_model_inference.outcomes import Outcome
@@ -134,11 +134,7 @@ def _facts(
     said = [line for line in lines.get("predictions", b"").split(b"\n") if line]
     if len(said) > _MOST_SAID:
         unread[f"prediction beyond {_MOST_SAID:,}"] += len(said) - _MOST_SAID
-    for line in said[:_MOST_SAID]:
-        try:
-            _, annotation = parse_prediction(line, names)
-        except RowError:
-            annotation = None
+    for annotation in parse_predictions(said[:_MOST_SAID], names):
         if annotation is None:
             unread["prediction of a kind that is not read"] += 1
         predictions.append(annotation)

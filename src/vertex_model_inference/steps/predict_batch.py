@@ -27,6 +27,7 @@ from vertex_model_inference.steps import gemini_batch
 from vertex_model_inference.steps.context import Context, failed, left_out, read_rows, read_structs, write_structs
 from vertex_model_inference.steps.gemini_requests import nothing_to_ask, requests_of
 from vertex_model_inference.steps.instances import KEY_FIELD, Template, template_of
+from vertex_model_inference.steps.output_lines import SAID, Said, read_gemini_line, read_line
 from vertex_model_inference.storage.store import Entry, Store
 from vertex_model_inference.vertex.jobs import BatchJob, display_name_of
 
@@ -53,41 +54,6 @@ class Collected(NamedTuple):
     ended: int
     unknown: int
     unreadable: int
-
-
-class _Instance(msgspec.Struct):
-    """The part of an echoed instance that joins it to its row."""
-
-    content: str | None = None
-    vmi_key: str | None = None
-
-
-_INSTANCE = msgspec.json.Decoder(_Instance)
-
-
-class _Line(msgspec.Struct):
-    """A line of a predictions or errors file (BatchPredictionJob's documentation of outputs)."""
-
-    key: str | int | None = None
-    instance: msgspec.Raw = msgspec.Raw(b"null")
-    prediction: msgspec.Raw = msgspec.Raw(b"")
-    error: msgspec.Raw = msgspec.Raw(b"")
-    status: msgspec.Raw = msgspec.Raw(b"")
-
-
-_LINE = msgspec.json.Decoder(_Line)
-
-
-class _Said(msgspec.Struct):
-    """A line as spooled for its shard: a prediction, or a message."""
-
-    data_row_id: str
-    prediction: msgspec.Raw = msgspec.Raw(b"null")
-    error: str | None = None
-    retryable: bool = False
-
-
-_SAID = msgspec.json.Decoder(_Said)
 
 
 def _keyed(context: Context) -> bool:
@@ -275,7 +241,7 @@ def collect(context: Context, group: int, shards: Sequence[int], job: BatchJob) 
         }
         for line in _output_lines(context, job):
             try:
-                name, said = _read_gemini(line) if gemini else _read_line(line, keyed=_keyed(context))
+                name, said = read_gemini_line(line) if gemini else read_line(line, keyed=_keyed(context))
             except DecodeError:
                 unreadable += 1
                 continue
@@ -343,43 +309,10 @@ def _listed(store: Store, folder: str, job: BatchJob) -> list[Entry]:
     )
 
 
-def _read_line(line: bytes, *, keyed: bool) -> tuple[str, _Said]:
-    """Join name (row id or URI) and what was said; DecodeError when the line is not of any form that Vertex writes."""
-    try:
-        read = _LINE.decode(line)
-        name: str | None = None if read.key is None else str(read.key)
-        if name is None:
-            instance = _INSTANCE.decode(read.instance)
-            name = instance.vmi_key if keyed else instance.content
-        if bytes(read.prediction) and bytes(read.prediction) != b"null":
-            return name or "", _Said("", prediction=msgspec.Raw(bytes(read.prediction)))
-        return name or "", _Said("", error=_message(read))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError(f"An output line is not of Vertex's form: {error}") from None
-
-
-def _read_gemini(line: bytes) -> tuple[str, _Said]:
-    key, response, error, retryable = gemini_batch.read_line(line)
-    if response is None:
-        return key, _Said("", error=error, retryable=retryable)
-    return key, _Said("", prediction=msgspec.Raw(response))
-
-
-def _message(line: _Line) -> str:
-    for raw in (line.error, line.status):
-        if bytes(raw):
-            value = msgspec.json.decode(raw)
-            if isinstance(value, dict):
-                value = value.get("message") or value.get("code") or value
-            if value:
-                return str(value)[:300]
-    return "The output line has neither a prediction nor an error."
-
-
 def _settle(context: Context, shard: int, spool: IO[bytes], job: BatchJob, unreadable: int) -> tuple[int, int]:
-    said: dict[str, list[_Said]] = {}
+    said: dict[str, list[Said]] = {}
     for line in spool:
-        item = _SAID.decode(line)
+        item = SAID.decode(line)
         said.setdefault(item.data_row_id, []).append(item)
     rows = {row.id: row for row in read_rows(context, shard)}
     answers: list[Answer] = []
