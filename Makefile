@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Each target makes the environment it needs, with Python 3.11+ and make only.
+# `make demo` shows the main job, `make look` shows it in a browser, `make test` runs the tests. Each target makes the environment it needs, with Python 3.11+ and make only.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -241,7 +241,7 @@ def test_the_report_works_from_a_file(browser: Any, folder: Path, tmp_path: Path
     page.locator("#panel-1-at").fill("0.85")
     assert page.locator("[data-out=kept]").first.inner_text() == "4"
     assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
-    drawn = page.locator(".exhibit .picture").first
+    drawn = page.locator(".exhibit .still").first
     picture, overlay = drawn.locator("img").bounding_box(), drawn.locator("svg").bounding_box()
     assert {side: round(value) for side, value in picture.items()} == {side: round(v) for side, v in overlay.items()}
     expect_accessible(page)

@@ -79,7 +79,7 @@ def browser() -> Iterator[Any]:
 
 def _context(browser: Any, address: str, **more: Any) -> Any:
     context = browser.new_context(base_url=address, **more)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(40_000)
     page = context.new_page()
     page.goto(f"/login#{_TOKEN}")
     page.get_by_role("heading", name="Runs").wait_for()
@@ -269,7 +269,7 @@ def test_buttons_ask_before_they_act(page: Any, actions: _Actions, root: Path) -
     expect(page.get_by_text("Complete", exact=True)).to_be_visible(timeout=45_000)
 
 
-_ADDRESSES = ("/", f"/runs/{RUN}", f"/runs/{RUN}/files", f"{_ROWS}?order=wrong", f"{_ROWS}?q=none", "/nothing")
+_ADDRESSES = ("/", f"/runs/{RUN}", f"/runs/{RUN}/files", f"{_ROWS}?q=none", "/nothing")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -277,7 +277,7 @@ def test_axe_finds_nothing_serious(browser: Any, address: str, scheme: str) -> N
     context, page = _context(browser, address, color_scheme=scheme, bypass_csp=True)  # axe is a script of its own
     page.goto(f"{_ROWS}?order=wrong")
     first = page.locator(".row").first.get_attribute("href")
-    for path in (*_ADDRESSES, first):
+    for path in (*(_ADDRESSES if scheme == "light" else _ADDRESSES[1:2]), f"{_ROWS}?order=wrong", first):
         page.goto(path)
         found = axe.Axe().run(page).response["violations"]
         serious = [

@@ -18,7 +18,8 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.table import Table
-from tests.chaos.cells import Cell, all_cells, fast_cells
+from tests.chaos.cell import Cell
+from tests.chaos.cells import all_cells, fast_cells
 from tests.chaos.pool import Result, forked, perform
 from tests.chaos.stage import Stage, prepared, standing
 from tests.chaos.work import preload

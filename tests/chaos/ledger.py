@@ -8,13 +8,13 @@ from typing import Any
 
 import httpx2
 import msgspec
-from tests.chaos.cells import Cell
+from tests.chaos.cell import Cell
 from tests.chaos.customer import boxes_on
 
 from vertex_model_inference.outcomes import Counts, Outcome
 from vertex_model_inference.rows import DataRow
 from vertex_model_inference.runs.reading import outcomes_of
-from vertex_model_inference.runs.status import RunStatus
+from vertex_model_inference.runs.status import RunState, RunStatus
 from vertex_model_inference.runs.surroundings import open_artifacts
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import Files
@@ -142,12 +142,12 @@ def judge(cell: Cell, numbers: dict[str, int], book: Book) -> Verdict:
     verdict = Verdict(rows=len(numbers), wrong=[], notes=[])
     if book.raised:
         verdict.wrong.append(f"the run ended in an error: {book.raised}")
-    if book.state not in ("COMPLETE", "FAILED"):
+    if book.state not in (("CANCELLED",) if cell.cancel_s else ("COMPLETE", "FAILED")):
         verdict.wrong.append(f"the run ended as {book.state!r}")
     _rows(cell, numbers, book, verdict)
     _twice(cell, numbers, book, verdict)
     _sums(cell, book, verdict)
-    if book.state == "FAILED":
+    if book.state in ("FAILED", "CANCELLED"):
         _explained(cell, "the run", book.message, verdict)
         if cell.absorbed:
             verdict.wrong.append(f"the run failed: {book.message}")
@@ -162,7 +162,7 @@ def _rows(cell: Cell, numbers: dict[str, int], book: Book, verdict: Verdict) -> 
         wanted = boxes_on(number)
         held = len(book.held.get(row_id, ()))
         if outcome is None:
-            if book.state == "FAILED" and (row_id not in exported or "Storage" in book.message):
+            if book.state in ("FAILED", "CANCELLED") and (row_id not in exported or "Storage" in book.message):
                 verdict.unexported += 1  # the run's own message is judged
             else:
                 verdict.lost += 1
@@ -225,7 +225,10 @@ def _sums(cell: Cell, book: Book, verdict: Verdict) -> None:
             verdict.wrong.append("there is no status.json")
     elif book.state and (book.status.state, book.status.counts) != (book.state, book.counts) and not _mute(cell):
         verdict.wrong.append(f"status.json says {book.status.state}, {book.status.counts}")
-    if not cell.untold and book.told[0] != book.state:
+    going = [state for _, state, _ in book.jobs if state.removeprefix("JOB_STATE_") in ("QUEUED", "PENDING", "RUNNING")]
+    if cell.cancel_s and going:
+        verdict.wrong.append(f"{len(going)} jobs go on and cost")
+    if not cell.untold and book.state and book.told[0] != RunState(book.state).pipeline:
         verdict.wrong.append(f"Labelbox shows {book.told[0]}, the run ended {book.state}")
     if book.state == "COMPLETE" and book.counts.exported != verdict.rows:
         verdict.wrong.append(f"{book.counts.exported} of {verdict.rows} rows were exported")

@@ -19,7 +19,7 @@ from typing import Any
 import httpx2
 import msgspec
 from tests.chaos import work
-from tests.chaos.cells import FOREVER_S, Cell
+from tests.chaos.cell import FOREVER_S, Cell
 from tests.chaos.ledger import Book, Verdict, judge
 from tests.chaos.stage import Stage
 

@@ -32,7 +32,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.chaos.cells import FOREVER_S
+from tests.chaos.cell import FOREVER_S
 from tests.chaos.customer import boxes_on
 from tests.chaos.ledger import Book, read_book
 from tests.chaos.stage import Stage

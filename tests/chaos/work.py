@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx2
 import msgspec
-from tests.chaos.cells import FOREVER_S, Cell
+from tests.chaos.cell import FOREVER_S, Cell
 from tests.chaos.ledger import Book, read_book
 from tests.chaos.stage import Stage, labelbox_client
 
@@ -148,6 +149,7 @@ def life(stage: Stage, cell: Cell, folder: Path, number: int) -> None:
         folder: Of the cell.
         number: 0 for the first process, 1 for the one after the first kill, and so on.
     """
+    from vertex_model_inference.runs.cancel import cancel_run
     from vertex_model_inference.runs.service import RunService
     from vertex_model_inference.settings import load
     from vertex_model_inference.spec import run_id_of
@@ -181,6 +183,8 @@ def life(stage: Stage, cell: Cell, folder: Path, number: int) -> None:
             service.start()
             started = service.start_run(scene.model_run_id, option)
             assert started.run_id == run_id, (started, run_id)
+            if cell.cancel_s:
+                threading.Timer(cell.cancel_s, lambda: cancel_run(quiet, run_id, by="the chaos suite")).start()
             finished = service.wait(run_id)
             known = {"state": finished.state, "message": finished.message, "counts": finished.counts}
         except Exception as error:

@@ -20,7 +20,7 @@ log = structlog.get_logger("vmi.engine")
 _COMMAND = (sys.executable, "-P", "-m", "vertex_model_inference", "engine")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 _WELL_AFTER_S = 60.0  # who worked so long did not die of its start: the pauses begin anew
-_STOP_S = 10.0
+_STOP_S = 25.0  # on Postgres it hands its work back first
 
 
 class EngineProcess:
@@ -55,7 +55,7 @@ class EngineProcess:
             raise VmiError("The engine was stopped before it worked.", code="engine_stopped")
 
     def stop(self) -> None:
-        """Stop the child in order, by force after ten seconds. A second call does nothing."""
+        """Stop the child in order, by force after 25 seconds. A second call does nothing."""
         with self._lock:
             self._stopping.set()
             process = self._process

@@ -34,7 +34,8 @@ def run(
     After an earlier run only what is new, failed or changed is done. Joins the run if it is under way already, and
     carries it on if its process was killed.
 
-    Exit code: 0 every row predicted (or empty), 3 finished with failed or skipped rows, 1 failed.
+    Exit code: 0 every row predicted (or empty), 3 finished with failed or skipped rows, 1 failed, cancelled or
+    stopped at a budget.
 
     Example: `vmi run cm1x9... --model "digits classifier"`
     """

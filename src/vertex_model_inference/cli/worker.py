@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["worker"]
 
 _PAUSE_S = 2.0
+_STOP_S = 25.0
+"""After so long a worker that was told to stop does, whatever still holds it: the database may be away."""
 
 
 def worker() -> None:
@@ -49,6 +51,9 @@ def worker() -> None:
     typer.echo(f"working as {service.executor_id}")
     sys.stdout.flush()
     told.wait()
+    late = threading.Timer(_STOP_S, os._exit, (0,))
+    late.daemon = True
+    late.start()
     service.stop()
     leave(0)
 

@@ -106,6 +106,10 @@ class LabelboxClient:
         """See ``Labelbox.start_export``."""
         return self._exports.start(model_run_id, name)
 
+    def start_rows_export(self, ids: Sequence[str], name: str) -> str:
+        """See ``Labelbox.start_rows_export``."""
+        return self._exports.start_rows(ids, name)
+
     def wait_export(self, task_id: str, timeout_s: float, sleep: Sleep = undisturbed) -> ExportSize:
         """See ``Labelbox.wait_export``."""
         return self._exports.wait(task_id, timeout_s, sleep)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from vertex_model_inference.errors import LabelboxError
@@ -21,6 +21,10 @@ __all__ = ["Exports"]
 _START = (
     "mutation exportDataRowsInModelRunPyApi($input: ExportDataRowsInModelRunInput!)"
     "{exportDataRowsInModelRun(input: $input){taskId isStreamable}}"
+)
+_START_ROWS = (
+    "mutation exportDataRowsInCatalogPyApi($input: ExportDataRowsInCatalogInput!)"
+    "{exportDataRowsInCatalog(input: $input){taskId isStreamable}}"
 )
 _USER = (
     "query GetUserPyApi{user{createdAt email isExternalUser isViewer lastLoginAt nickname name picture id updatedAt}}"
@@ -47,6 +51,21 @@ _PARAMS = {
     "includeDataRowDetails": True,
     "includePredictions": False,
     "includeModelRunDetails": True,
+}
+_ROWS_PARAMS = {
+    "mediaTypeOverride": None,
+    "includeAttachments": False,
+    "includeEmbeddings": False,
+    "includeMetadata": False,
+    "includeDataRowDetails": False,
+    "includeProjectDetails": False,
+    "includePerformanceDetails": False,
+    "includeLabelDetails": False,
+    "includeInterpolatedFrames": False,
+    "projectIds": None,
+    "modelRunIds": None,
+    "allProjects": False,
+    "allModelRuns": False,
 }
 FIRST_POLL_S, LAST_POLL_S = 0.05, 2.0
 
@@ -82,6 +101,26 @@ class Exports:
                 hint="Does the model run still exist?",
                 model_run_id=model_run_id,
             )
+        return str(started["taskId"])
+
+    def start_rows(self, ids: Sequence[str], name: str) -> str:
+        """See ``Labelbox.start_rows_export``. As ``DataRow.export`` of labelbox 7.17.0 asks for it."""
+        search = [{"ids": list(ids), "operator": "is", "type": "data_row_id"}]
+        answer = self._connection.execute(
+            _START_ROWS,
+            {
+                "input": {
+                    "taskName": name,
+                    "filters": {"searchQuery": {"scope": None, "query": search}},
+                    "isStreamableReady": True,
+                    "params": _ROWS_PARAMS,
+                    "streamable": True,
+                }
+            },
+        )
+        started = (answer or {}).get("exportDataRowsInCatalog")
+        if not started or not started.get("taskId"):
+            raise LabelboxError("Labelbox did not start an export of data rows.", code="export_failed")
         return str(started["taskId"])
 
     def wait(self, task_id: str, timeout_s: float, sleep: Sleep = undisturbed) -> ExportSize:

@@ -207,6 +207,10 @@ class Labelbox(Protocol):
         """Start an export of all data rows with details, splits and labels, no predictions; returns the task id."""
         ...
 
+    def start_rows_export(self, ids: Sequence[str], name: str) -> str:
+        """Start an export of these data rows, wherever they are, at most 2,000; returns the task id."""
+        ...
+
     def wait_export(self, task_id: str, timeout_s: float, sleep: Sleep = undisturbed) -> ExportSize:
         """Wait until the export is done.
 

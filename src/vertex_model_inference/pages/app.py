@@ -12,7 +12,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from vertex_model_inference.errors import ConflictError, NotFoundError, RequestError, RowError, StorageError, VmiError
+from vertex_model_inference.errors import (
+    ConflictError,
+    DatabaseError,
+    NotFoundError,
+    RequestError,
+    RowError,
+    SettingsError,
+    StorageError,
+    VmiError,
+)
 from vertex_model_inference.pages.access import Guard
 from vertex_model_inference.pages.compare_page import compare_routes
 from vertex_model_inference.pages.evaluation_page import evaluation_routes
@@ -24,10 +33,19 @@ from vertex_model_inference.pages.rows_page import rows_routes
 from vertex_model_inference.pages.run_page import run_routes
 from vertex_model_inference.pages.runs_page import runs_routes
 from vertex_model_inference.pages.site import Site
+from vertex_model_inference.pages.workers_page import workers_routes
 
 __all__ = ["create_pages"]
 
-_STATUS = ((NotFoundError, 404), (RequestError, 400), (RowError, 404), (ConflictError, 409), (StorageError, 502))
+_STATUS = (
+    (NotFoundError, 404),
+    (RequestError, 400),
+    (RowError, 404),
+    (ConflictError, 409),
+    (StorageError, 502),
+    (DatabaseError, 503),
+    (SettingsError, 404),
+)
 _A_YEAR = "public, max-age=31536000, immutable"
 
 
@@ -64,6 +82,7 @@ def create_pages(site: Site, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
             Route("/static/{name}", _static),
             *login_routes(site),
             *runs_routes(site),
+            *workers_routes(site),
             *run_routes(site),
             *evaluation_routes(site),
             *compare_routes(site),

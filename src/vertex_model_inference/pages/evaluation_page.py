@@ -13,8 +13,9 @@ from starlette.routing import Route
 from vertex_model_inference.errors import NotFoundError
 from vertex_model_inference.evaluation.scores import Evaluation
 from vertex_model_inference.pages import charts
-from vertex_model_inference.pages.evaluation_view import ALL_CLASSES, Part, View, island, panel, table, view
+from vertex_model_inference.pages.evaluation_view import Part, View, view
 from vertex_model_inference.pages.links import Links
+from vertex_model_inference.pages.panels import ALL_CLASSES, island, panel, table
 from vertex_model_inference.pages.site import Site
 from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.steps.evaluate import stored
@@ -67,7 +68,7 @@ def panel_values(part: Part, name: str) -> dict[str, Any]:
     Raises:
         NotFoundError: There is no such class.
     """
-    found = panel(part, name)
+    found = panel(part.classes, name)
     if found is None:
         raise NotFoundError(f"{part.title} has no class {name[:100]!r}.", hint="Choose one of the list.")
     if not found.curve.threshold:

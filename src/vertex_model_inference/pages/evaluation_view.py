@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from markupsafe import Markup
 
 from vertex_model_inference.evaluation.calibration import Calibration
 from vertex_model_inference.evaluation.names import ALL
@@ -17,7 +14,6 @@ from vertex_model_inference.evaluation.scores import (
     ChoiceScore,
     ClassScore,
     Confusion,
-    Curve,
     Evaluation,
     ObjectScore,
     SplitScore,
@@ -26,26 +22,15 @@ from vertex_model_inference.evaluation.scores import (
 from vertex_model_inference.pages.words import figure, plural
 
 __all__ = [
-    "ALL_CLASSES",
     "Cell",
     "ErrorLine",
     "Figure",
     "Matrix",
-    "Panel",
     "Part",
-    "TableLine",
     "View",
-    "combined",
-    "island",
-    "kept",
-    "panel",
-    "table",
-    "thinned",
     "view",
 ]
 
-ALL_CLASSES = ""
-"""In place of the name of a class."""
 MOST_IN_MATRIX = 14
 """Classes in a confusion matrix: more columns cannot be read, those with the most errors are shown."""
 MOST_ERRORS = 30
@@ -129,17 +114,6 @@ class Part(NamedTuple):
     calibration: Calibration | None
 
 
-class TableLine(NamedTuple):
-    """A threshold and what is left at it; ``precision`` None: nothing; ``said`` None: not known."""
-
-    threshold: str
-    precision: float | None
-    recall: float
-    f1: float
-    said: int | None
-    best: bool
-
-
 class View(NamedTuple):
     """One split of an evaluation.
 
@@ -157,23 +131,6 @@ class View(NamedTuple):
     parts: tuple[Part, ...]
     thresholds: tuple[str, ...]
     thresholds_from: str | None
-
-
-class Panel(NamedTuple):
-    """One class, or all, with its curve and a threshold to move.
-
-    Attributes:
-        name: Of the class; empty: all classes together, each kept from the same threshold on.
-        labels: How often it is labelled.
-        curve: At most 200 points. ``best``: the threshold with the highest F1; None: there is none.
-        start: Where the slider begins.
-    """
-
-    name: str
-    labels: int
-    curve: Curve
-    best: float | None
-    start: float
 
 
 def view(evaluation: Evaluation, split: str | None = None) -> View | None:
@@ -205,123 +162,6 @@ def view(evaluation: Evaluation, split: str | None = None) -> View | None:
         thresholds=evaluation.thresholds,
         thresholds_from=evaluation.thresholds_from,
     )
-
-
-def panel(part: Part, name: str) -> Panel | None:
-    """The curve of a class, or of all classes together (``ALL_CLASSES``); None: there is no such class."""
-    if name == ALL_CLASSES:
-        curve = combined(part.classes)
-        labels = sum(one.labels for one in part.classes)
-        top = max(curve.f1, default=0.0)
-        best = curve.threshold[curve.f1.index(top)] if top > 0 else None
-        return Panel(name, labels, curve, best, _start(curve))
-    one = next((each for each in part.classes if each.name == name), None)
-    if one is None:
-        return None
-    best = None if one.best is None else one.best.threshold
-    return Panel(name, one.labels, one.curve, best, _start(one.curve))
-
-
-def combined(classes: Sequence[ClassScore], most: int = 200) -> Curve:
-    """Precision, recall and F1 over all predictions when every class is kept from the same threshold on.
-
-    Exact at the thresholds at which every class' curve has a point (up to 200 predictions a class), else as near as the
-    curves are fine.
-
-    Args:
-        classes: With the counts of their curves (``Curve.said``); the result is empty without.
-        most: Thresholds.
-    """
-    known = [one for one in classes if one.curve.threshold]
-    if not known or any(len(one.curve.said) != len(one.curve.threshold) for one in known):
-        return Curve()
-    labels = sum(one.labels for one in classes)
-    # Each point of a class' curve adds what came since its point before: then one sort sums up all classes.
-    steps: dict[float, list[int]] = {}
-    for one in known:
-        before = (0, 0)
-        for threshold, recall, precision, said in zip(
-            one.curve.threshold, one.curve.recall, one.curve.precision, one.curve.said, strict=True
-        ):
-            right = round(precision * said) if said else round(recall * one.labels)
-            step = steps.setdefault(threshold, [0, 0])
-            step[0] += right - before[0]
-            step[1] += said - before[1]
-            before = (right, said)
-    right = said = 0
-    points: list[tuple[float, int, int]] = []
-    for threshold in sorted(steps, reverse=True):
-        right, said = right + steps[threshold][0], said + steps[threshold][1]
-        points.append((threshold, right, said))
-    return thinned(
-        Curve(
-            tuple(threshold for threshold, _, _ in points),
-            tuple(round(hits / said, 6) if said else 0.0 for _, hits, said in points),
-            tuple(round(hits / labels, 6) if labels else 0.0 for _, hits, _ in points),
-            tuple(round(2 * hits / (said + labels), 6) if said + labels else 0.0 for _, hits, said in points),
-            tuple(said for _, _, said in points),
-        ),
-        most,
-    )
-
-
-def thinned(curve: Curve, most: int) -> Curve:
-    """The curve with at most so many points: the ends, the one with the highest F1, and others at even steps."""
-    n = len(curve.threshold)
-    if n <= most:
-        return curve
-    top = curve.f1.index(max(curve.f1))
-    kept = {0, n - 1, top, *(round(k * (n - 1) / (most - 3)) for k in range(most - 2))}
-    at = sorted(kept)[:most] if len(kept) <= most else sorted(kept)
-    threshold, precision, recall, f1 = (
-        tuple(column[k] for k in at) for column in (curve.threshold, curve.precision, curve.recall, curve.f1)
-    )
-    return Curve(threshold, precision, recall, f1, tuple(curve.said[k] for k in at) if curve.said else ())
-
-
-def kept(curve: Curve, threshold: float) -> int | None:
-    """Place in the curve of what is left when what is at least as confident is kept; None: nothing is."""
-    left = bisect_right(curve.threshold, -threshold, key=lambda one: -one)
-    return left - 1 if left else None
-
-
-def table(found: Panel) -> tuple[TableLine, ...]:
-    """The panel's curve at tenths of confidence, and at the best threshold."""
-    curve = found.curve
-    at = {k / 10 for k in range(10)} | ({found.best} if found.best is not None else set())
-    lines = []
-    for threshold in sorted(at):
-        place = kept(curve, threshold)
-        lines.append(
-            TableLine(
-                f"{threshold:.4g}",
-                None if place is None else curve.precision[place],
-                0.0 if place is None else curve.recall[place],
-                0.0 if place is None else curve.f1[place],
-                0 if place is None else curve.said[place] if curve.said else None,
-                best=threshold == found.best,
-            )
-        )
-    return tuple(lines)
-
-
-def island(found: Panel) -> Markup:
-    """What the script of a panel reads, as JSON: numbers only, so that it can stand in a page as it is."""
-    curve = found.curve
-    numbers = {
-        "labels": found.labels,
-        "threshold": curve.threshold,
-        "precision": curve.precision,
-        "recall": curve.recall,
-        "f1": curve.f1,
-        "said": curve.said,
-    }
-    return Markup(msgspec.json.encode(numbers).decode())  # noqa: S704  # nothing but numbers and fixed names
-
-
-def _start(curve: Curve) -> float:
-    """The highest step of the slider at which everything is kept."""
-    return math.floor(curve.threshold[-1] * 1000) / 1000 if curve.threshold else 0.0
 
 
 def _telling(judged: Mapping[str, int]) -> str:

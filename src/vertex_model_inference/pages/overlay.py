@@ -40,11 +40,13 @@ Side = Literal["label", "prediction"]
 
 MOST_SHAPES = 300
 """Of one side of one asset; the largest first, so that small ones lie on top."""
-_MASK_SIDE = 480
+MASK_SIDE = 480
 """Masks are traced at this size at most: a drawing need not be finer than the screen."""
 _SQUARES = 64
 """Masks of at most so many pixels a side are drawn with the squares of their pixels."""
 _NAME_CHARACTERS = 32
+_CROWD = 8
+"""So many shapes of one and the same class are not named one by one."""
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +108,7 @@ def draw(
     page: int | None = None,
     frame: int | None = None,
     tokens: Mapping[str, Token] | None = None,
+    mask_side: int = MASK_SIDE,
 ) -> Drawing:
     """The shapes among some annotations; answers to questions and spans of texts are passed over.
 
@@ -116,6 +119,7 @@ def draw(
         page: Of a document, from 1: only what is on that page.
         frame: Of a video, from 1: only what is seen in that frame; between key frames along straight lines.
         tokens: Token id -> word, to draw the words of a document.
+        mask_side: Masks are traced with sides of at most so many pixels.
     """
     found: list[Shape] = []
     undrawn: Counter[str] = Counter()
@@ -126,7 +130,7 @@ def draw(
             relations.append((index, each))
             continue
         try:
-            made = _geometry(each, page, frame, tokens or {})
+            made = _geometry(each, page, frame, tokens or {}, mask_side)
         except _ElsewhereError:
             elsewhere += 1
             continue
@@ -173,12 +177,17 @@ def svg(
         marks: Say in the captions what is right and what is wrong.
         css_class: Of the element.
     """
-    size = max(width, height) / 38
+    # As high as a line of a page when the drawing is some 400 pixels wide; less in strips, where words would hide all.
+    longer, shorter = max(width, height), min(width, height)
+    size = min(longer / 38, max(shorter / 7, longer / 64))
     parts = [_group(shape, marks=marks) for shape in drawing.shapes]
     if captions:
         # Above all shapes. A label that was found has its prediction's words beside it already.
+        named = len(drawing.shapes) < _CROWD or len({shape.name for shape in drawing.shapes}) > 1
         parts += [
-            _words_of(shape, width, height, size, marks=marks) for shape in drawing.shapes if shape.verdict != "found"
+            _words_of(shape, _short(shape, named=named, marks=marks), width, height, size)
+            for shape in drawing.shapes
+            if shape.verdict != "found"
         ]
     said = "; ".join(filter(None, (about, _summary(drawing.shapes))))
     return Markup(
@@ -188,12 +197,16 @@ def svg(
 
 def caption(shape: Shape, *, marks: bool = True) -> str:
     """Name, confidence and, where it was judged, a tick or a cross with what is wrong."""
-    words = [shortened(shape.name, _NAME_CHARACTERS)]
-    if shape.confidence is not None:
-        words.append(percent(shape.confidence))
-    if marks and shape.verdict:
-        words.append(_MARKS.get(shape.verdict, ""))
-    return " ".join(filter(None, words))
+    mark = _MARKS.get(shape.verdict, "") if marks else ""
+    return " ".join(filter(None, (shortened(shape.name, _NAME_CHARACTERS), percent(shape.confidence), mark)))
+
+
+def _short(shape: Shape, *, named: bool, marks: bool) -> str:
+    """As ``caption``, but in a crowd without the name, and what is wrong only crossed."""
+    mark = _MARKS.get(shape.verdict, "") if marks else ""
+    name = shortened(shape.name, _NAME_CHARACTERS) if named or shape.confidence is None else ""
+    # What is missed is said: without a confidence there is little else beside the shape.
+    return " ".join(filter(None, (name, percent(shape.confidence), mark if shape.verdict == "missed" else mark[:1])))
 
 
 def frames_of(annotations: Sequence[object]) -> tuple[int, ...]:
@@ -230,7 +243,7 @@ Points = tuple[tuple[float, float], ...]
 
 
 def _geometry(
-    each: object, page: int | None, frame: int | None, tokens: Mapping[str, Token]
+    each: object, page: int | None, frame: int | None, tokens: Mapping[str, Token], mask_side: int
 ) -> tuple[str, Sequence[Points], bool] | str | None:
     """Form, rings or lines, and whether these are closed; or why it cannot be drawn; None: it has no shape."""
     match each:
@@ -245,7 +258,7 @@ def _geometry(
         case Point():
             return "point", (((each.x, each.y), (each.x, each.y)),), False
         case Mask():
-            return "mask", _traced(each.counts, each.width, each.height), True
+            return "mask", _traced(each.counts, each.width, each.height, mask_side), True
         case MaskLink():
             return "mask behind an address"
         case VideoBox():
@@ -254,7 +267,7 @@ def _geometry(
             seen = next((one for one in each.frames if one.frame == frame), None)
             if seen is None:
                 raise _ElsewhereError
-            return "mask", _traced(seen.counts, each.width, each.height), True
+            return "mask", _traced(seen.counts, each.width, each.height, mask_side), True
         case DocumentEntity():
             return _words(each, page, tokens)
         case _:
@@ -298,9 +311,9 @@ def _corners(left: float, top: float, width: float, height: float) -> Points:
     return (left, top), (left + width, top), (left + width, top + height), (left, top + height)
 
 
-def _traced(counts: bytes, width: int, height: int) -> list[Points]:
+def _traced(counts: bytes, width: int, height: int, side: int) -> list[Points]:
     mask = decode(counts, width, height)
-    factor = max(1.0, max(width, height) / _MASK_SIDE)
+    factor = max(1.0, max(width, height) / side)
     if factor > 1:
         wide, high = max(1, round(width / factor)), max(1, round(height / factor))
         rings = boundary(scaled(mask, wide, high))
@@ -388,8 +401,7 @@ def _group(shape: Shape, *, marks: bool) -> Markup:
     ).format(_attributes(shape), kind, caption(shape, marks=marks), shape.form, shape.path)
 
 
-def _words_of(shape: Shape, width: float, height: float, size: float, *, marks: bool) -> Markup:
-    words = caption(shape, marks=marks)
+def _words_of(shape: Shape, words: str, width: float, height: float, size: float) -> Markup:
     x, y = _beside(shape, words, width, height, size)
     return Markup('<g class="caption {}><text x="{}" y="{}" font-size="{}">{}</text></g>').format(
         _attributes(shape), _n(x), _n(y), _n(size), words

@@ -25,8 +25,9 @@ from vertex_model_inference.outcomes import Counts
 from vertex_model_inference.pages import charts
 from vertex_model_inference.pages.asset_source import AssetSource
 from vertex_model_inference.pages.evaluation_page import panel_values
-from vertex_model_inference.pages.evaluation_view import ALL_CLASSES, Part, View, thinned, view
+from vertex_model_inference.pages.evaluation_view import Part, View, view
 from vertex_model_inference.pages.exhibits import exhibits_of
+from vertex_model_inference.pages.panels import ALL_CLASSES, thinned
 from vertex_model_inference.pages.rendering import HERE, Renderer
 from vertex_model_inference.pages.telling import causes_of, telling_rows
 from vertex_model_inference.runs.status import RunStatus
@@ -84,7 +85,7 @@ def make_report(
     """
     status, spec = _read(store, files)
     found = stored(store, files)
-    if found is None and status.state.ended and has_labels(store, files):
+    if (found is None and status.state.ended and has_labels(store, files)) or (found is not None and _older(found)):
         found = evaluate(store, files, settings)
     shown = None
     if found is not None and found.splits[0].rows.judged:
@@ -146,6 +147,14 @@ def _read(store: Store, files: Files) -> tuple[RunStatus, RunSpec]:
             f"{store.uri(files.folder)} holds a run of another release, which cannot be read: {error}.",
             hint="Report on it with the release that made it.",
         ) from None
+
+
+def _older(found: Evaluation) -> bool:
+    """Whether its curves do not say how many predictions are kept, as those of an earlier release."""
+    whole = found.splits[0]
+    classes = [one for choice in whole.choices for one in choice.classes]
+    classes += [one for objects in whole.objects for one in objects.classes]
+    return any(one.curve.threshold and not one.curve.said for one in classes)
 
 
 def _gates(found: Evaluation | None, shown: View | None, gates: tuple[Gate, ...]) -> tuple[GateResult, ...]:

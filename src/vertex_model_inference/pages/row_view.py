@@ -16,7 +16,7 @@ from vertex_model_inference.labelbox.text_layers import pages_of as layer_of
 from vertex_model_inference.pages.answers import Chip, chips
 from vertex_model_inference.pages.asset_source import AssetSource
 from vertex_model_inference.pages.highlight import around, highlight, spans_of
-from vertex_model_inference.pages.overlay import Drawing, draw, frames_of, pages_of, svg
+from vertex_model_inference.pages.overlay import MASK_SIDE, Drawing, draw, frames_of, pages_of, svg
 from vertex_model_inference.pages.row_files import RowFacts
 from vertex_model_inference.pages.verdicts import Verdicts, verdicts_of
 from vertex_model_inference.rows import MediaType
@@ -26,6 +26,7 @@ from vertex_model_inference.steps.texts import visible_text
 __all__ = ["Passage", "RowView", "view_of"]
 
 _CARD_CHARACTERS = 420
+_CARD_MASK_SIDE = 160
 _PAGE_CHARACTERS = 200_000
 _MOST_MESSAGES = 500
 _PICTURES = (MediaType.IMAGE, MediaType.DOCUMENT, MediaType.VIDEO)
@@ -175,7 +176,8 @@ def _pictured(
     if not (width and height) and size is not None:
         width, height = size()
     if width and height:
-        of: dict[str, Any] = {"page": page, "frame": frame, "tokens": tokens}
+        side = _CARD_MASK_SIDE if card else MASK_SIDE
+        of: dict[str, Any] = {"page": page, "frame": frame, "tokens": tokens, "mask_side": side}
         drawing: Drawing = draw(facts.labels or (), "label", verdicts=verdicts.labels.objects, **of)
         drawing += draw(facts.predictions, "prediction", verdicts=verdicts.predictions.objects, **of)
         undrawn.update(drawing.undrawn)

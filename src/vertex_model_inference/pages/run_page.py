@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from vertex_model_inference.errors import RequestError
+from vertex_model_inference.errors import NotFoundError, RequestError
 from vertex_model_inference.pages import row_query
 from vertex_model_inference.pages.access import form_of
 from vertex_model_inference.pages.actions import Actions
@@ -110,7 +110,14 @@ def run_routes(site: Site) -> list[Route]:
     """A run's page, its files, and what can be done with it."""
 
     def run(request: Request) -> Response:
-        opened = site.runs.open(request.path_params["run"], wait_s=0.6)
+        name, begun = request.path_params["run"], request.query_params.get("begun", "")[:400]
+        try:
+            opened = site.runs.open(name, wait_s=0.6)
+        except NotFoundError:
+            if not begun or site.actions is None:
+                raise
+            # It was begun a moment ago, and writes its first file when its turn comes.
+            return site.render.page(request, "queued.html", run=site.shelf.files(name).folder, words=begun)
         values = _view(site, opened)
         if "fragment" in request.query_params:
             return site.render.page(request, "_run.html", **values)
@@ -120,7 +127,7 @@ def run_routes(site: Site) -> list[Route]:
             "run.html",
             settings=None if spec is None else msgspec.json.format(msgspec.json.encode(spec), indent=2).decode(),
             evaluated=site.shelf.store.exists(opened.rows.files.evaluation),
-            done=request.query_params.get("done", "")[:400],
+            done=request.query_params.get("done", "")[:400] or begun,
             **values,
         )
 
@@ -153,7 +160,7 @@ def run_routes(site: Site) -> list[Route]:
         names = await run_in_threadpool(_shown, site, name, fields) if only == "shown" else None
         begin = partial(actions.retry, name, only="failed" if names is not None else only, names=names)
         begun = await run_in_threadpool(begin)
-        return _done(begun, f"This run does rows of {name} again.")
+        return _done(begun, f"This run does rows of {name} again.", word="begun")
 
     return [
         Route("/runs/{run}", run),
@@ -171,8 +178,8 @@ def _actions(site: Site) -> Actions:
     return site.actions
 
 
-def _done(run: str, words: str) -> Response:
-    return RedirectResponse(f"/runs/{run}?{urlencode({'done': words[:400]})}", 303, HEADERS)
+def _done(run: str, words: str, *, word: str = "done") -> Response:
+    return RedirectResponse(f"/runs/{run}?{urlencode({word: words[:400]})}", 303, HEADERS)
 
 
 def _shown(site: Site, name: str, fields: dict[str, str]) -> list[str]:

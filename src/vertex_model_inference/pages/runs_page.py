@@ -150,6 +150,7 @@ def runs_routes(site: Site) -> list[Route]:
             "found": len(lines),
             "q": query,
             "state": state,
+            "shared": site.settings.shared_database,
             "page": page,
             "pages": max(1, -(-len(lines) // _A_PAGE)),
             "running": any(line.running and not line.abandoned for line in shown),

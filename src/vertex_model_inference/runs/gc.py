@@ -29,14 +29,18 @@ __all__ = ["Removable", "RunRemovable", "collect", "removable"]
 
 _FOLDERS = frozenset(
     (
-        "rows", "labels", "staged", "frames", "jobs", "answers", "predictions", "decoded", "ended", "label_masks",
-        "metrics", "batches", "groups", "origins", "earlier",
+        "rows", "labels", "staged", "jobs", "answers", "predictions", "decoded", "ended", "label_masks",
+        "predicted_masks", "metrics", "batches", "groups", "origins", "earlier",
     )
 )  # fmt: skip
+"""Not ``frames/``, which is small: later runs' ``staged/`` goes on naming the file of the run that wrote it."""
 _FILES = frozenset(("before.npy", "before.json", "decoder.json"))
 _NEXT = frozenset(
-    ("rows", "labels", "staged", "frames", "answers", "predictions", "decoded", "origins", "earlier", "label_masks")
-)
+    (
+        "rows", "labels", "staged", "answers", "predictions", "decoded", "origins", "earlier", "label_masks",
+        "predicted_masks",
+    )
+)  # fmt: skip
 """Of a run that the next one builds on these stay."""
 _NEXT_FILES = frozenset(("decoder.json",))
 _ASSETS = "assets"

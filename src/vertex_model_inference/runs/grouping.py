@@ -13,6 +13,7 @@ from vertex_model_inference.runs.progress import Progress
 from vertex_model_inference.steps import canary, export, gemini_batch, memory
 from vertex_model_inference.steps.choosing import Way
 from vertex_model_inference.steps.context import Context
+from vertex_model_inference.steps.halting import HaltedError
 from vertex_model_inference.waiting import noting
 
 __all__ = ["Group", "Runner", "groups", "timed"]
@@ -70,6 +71,8 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
     if batch and spec.option.gemini is not None:
         least = min(least, gemini_batch.rows_per_job(context))
     per_group = max(1, least // spec.shard_rows)
+    if remembered is not None:
+        least = max(least, export.HELD_SHARDS * spec.shard_rows)
     begun = _begin_export(runner, context, progress)
     # Nothing is tried out that has been tried: then only rows are new, or failed.
     first = 0 if remembered is not None and remembered.tried else canary.canary_size(spec, begun.rows)
@@ -150,7 +153,9 @@ def groups(runner: Runner, context: Context, progress: Progress) -> Iterator[Gro
                 yield Group(number, beyond, rows=sum(rows[each] for each in beyond), over=True)
                 number += 1
             if part.halted:
+                # Remembered, so it holds also where the mark cannot be read at this moment.
                 context.halt.check()
+                raise HaltedError("Not done: the run was cancelled.")
             if lost is not None:
                 raise lost
     except VmiError:

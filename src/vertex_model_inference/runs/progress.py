@@ -35,6 +35,9 @@ log = structlog.get_logger()
 _ORDER = list(RunState)
 _STATUS = msgspec.json.Decoder(RunStatus)
 _FILE_EVERY_S = 1.0
+_LAST_EVERY_S = 5.0
+PATIENCE_S = 600.0
+"""So long the last status file is tried to be written."""
 _LABELBOX_EVERY_S = 4.0
 
 
@@ -240,7 +243,10 @@ class Progress:
             self.status.message = message
             self.status.ended_at = now()
             self._dirty = True
-        self._publish(to_labelbox=False, last=True)
+        # Nobody writes the file after this: else a run that ended while storage was away would seem to go on for ever.
+        end = time.monotonic() + PATIENCE_S
+        while not self._publish(to_labelbox=False, last=True) and time.monotonic() < end:
+            time.sleep(min(_LAST_EVERY_S, max(0.0, end - time.monotonic())))
 
     def close(self) -> None:
         """Stop telling without an end, for a process that gives the run up."""
@@ -261,10 +267,12 @@ class Progress:
         while not self._stop.wait(_FILE_EVERY_S):
             self._publish(to_labelbox=time.monotonic() - self._told_at >= _LABELBOX_EVERY_S)
 
-    def _publish(self, *, to_labelbox: bool, last: bool = False) -> None:
+    def _publish(self, *, to_labelbox: bool, last: bool = False) -> bool:
+        """Tell how far the run is; False when the file could not be written."""
+        written = True
         with self._io:
             if (self._thread is None and not last) or not self._fresh():
-                return  # another process has the run
+                return True  # another process has the run
             with self._lock:
                 dirty, self._dirty = self._dirty, False
                 self.status.updated_at = now()
@@ -275,13 +283,14 @@ class Progress:
             try:
                 self._store.put(Files(self._spec.run_id).status, raw)
             except VmiError as error:
+                written = False
                 log.warning("status not written", run_id=self._spec.run_id, cause=str(error))
             if dirty and self._watch is not None:
                 self._watch(_STATUS.decode(raw))
             if not to_labelbox or self._hushed or state.ended or state is RunState.QUEUED:
-                return
+                return written
             if self._told == (state.value, metadata):
-                return
+                return written
             try:
                 # An error message persists until it is set again: a new run starts with none.
                 first = "" if self._told is None else None
@@ -290,6 +299,7 @@ class Progress:
             except VmiError as error:
                 log.warning("Labelbox status not set", run_id=self._spec.run_id, cause=str(error))
             self._told_at = time.monotonic()
+        return written
 
 
 def progress_metadata(status: RunStatus, run_url: str) -> dict[str, Any]:
@@ -306,8 +316,8 @@ def progress_metadata(status: RunStatus, run_url: str) -> dict[str, Any]:
             "empty": counts.empty,
             "skipped": counts.skipped,
             "failed": counts.failed,
-            "reused": counts.reused,
         },
+        "vmi_reused": counts.reused,
         "vmi_annotations": counts.annotations,
     }
 

@@ -55,6 +55,7 @@ _POLL_S = 0.1
 _SHARED_POLL_S = 0.25  # of each queue by each process: the server has other things to do
 LET_GO_S = 10.0
 """So long a process that is told to stop waits for the steps that are under way."""
+_PUT_BACK_S = 5.0
 _RECOVERIES = 1_000_000  # a run may be killed any number of times
 
 
@@ -207,10 +208,17 @@ class RunService:
             event.set()
         if not self._gate.close(LET_GO_S):
             log.warning("steps were left in the middle; another process does them again")
-        try:
+        done = threading.Event()
+
+        def put_back() -> None:
+            assert self._presence is not None
             self._dbos._recover_pending_workflows([self._presence.id])  # noqa: SLF001  # see _recover_dead
-        except Exception as error:  # noqa: BLE001  # without the database they wait until this process's lease is over
-            log.warning("could not hand the runs back; others take them over", cause=type(error).__name__)
+            done.set()
+
+        # In a thread: while the database is away, the engine tries for ever.
+        threading.Thread(target=put_back, name="hand-back", daemon=True).start()
+        if not done.wait(_PUT_BACK_S):
+            log.warning("could not hand the runs back; others take them over when this process's lease is over")
 
     # -- asking for runs ----------------------------------------------------------------------------------------------
 

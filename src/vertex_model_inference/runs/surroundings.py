@@ -91,7 +91,7 @@ class Surroundings:
             endpoint=settings.vertex_url,
             credentials=auth.credentials,
         )
-        self._predictions = Predictions(endpoint=settings.vertex_url, token=lambda: auth()[0])
+        self.predictions = Predictions(endpoint=settings.vertex_url, token=lambda: auth()[0])
         self._gemini = Gemini(
             project=settings.project or "",
             location=settings.region,
@@ -140,7 +140,7 @@ class Surroundings:
             regions=self._regions,
             index=self._index,
             jobs=self.jobs,
-            predictions=self._predictions,
+            predictions=self.predictions,
             gemini=self._gemini,
             paces=self._paces,
         )

@@ -39,6 +39,7 @@ from vertex_model_inference.steps.media import (
 from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.steps.readable import FILES, unreadable
 from vertex_model_inference.steps.reading import Reader
+from vertex_model_inference.steps.renewing import may_have_expired, renew
 from vertex_model_inference.steps.spool import Spooled
 from vertex_model_inference.steps.staging import stage_file, stage_text, stage_tiles
 from vertex_model_inference.steps.texts import TEXTUAL
@@ -106,7 +107,7 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
         allowed_hosts=settings.asset_hosts,
     ) as fetcher:
         stager = _Stager(context, fetcher, limiter, room, known, sources)
-        results = await unless_halted(context.halt, stager.all(rows), grace_s=0)
+        results = await unless_halted(context.halt, _all(context, stager, rows), grace_s=0)
     if stager.fresh:
         context.index.add(stager.fresh, swept)
     if results is None:
@@ -117,6 +118,19 @@ async def _stage(context: Context, shard: int) -> AssetsDone:
     write_structs(context, context.files.ended("assets", shard), ended)
     write_structs(context, context.files.shard("staged", shard), staged)
     return AssetsDone(len(staged), len(ended), stager.copied, stager.reused)
+
+
+async def _all(context: Context, stager: _Stager, rows: Sequence[DataRow]) -> list[Staged | Outcome]:
+    """Stage all rows; those whose signed addresses have expired meanwhile with fresh ones, once."""
+    results = await stager.all(rows)
+    dead = [row for row, result in zip(rows, results, strict=True) if may_have_expired(row, result)]
+    if not dead or not context.renewals.worth:
+        return results
+    fresh = await asyncio.to_thread(renew, context, dead)
+    again = stager.renewed(list(fresh.values()))
+    staged = dict(zip(fresh, await stager.all(again), strict=True))
+    context.renewals.helped(any(isinstance(result, Staged) for result in staged.values()))
+    return [staged.get(row.id, result) for row, result in zip(rows, results, strict=True)]
 
 
 class _Stager:
@@ -161,6 +175,11 @@ class _Stager:
             for _ in range(min(_AT_ONCE, len(rows))):
                 workers.create_task(work())
         return [result for result in results if result is not None]
+
+    def renewed(self, rows: list[DataRow]) -> list[DataRow]:
+        """Take note of rows' fresh addresses; gives the rows."""
+        self._sources.update({row.id: source_key(row.id, row.row_data) for row in rows if is_url(row.row_data)})
+        return rows
 
     async def row(self, row: DataRow) -> Staged | Outcome:
         try:

@@ -13,6 +13,7 @@ from vertex_model_inference.rows import DataRow
 from vertex_model_inference.spec import Answer, Decoded, Files, RunSpec, Staged
 from vertex_model_inference.steps.halting import Halt, Stop
 from vertex_model_inference.steps.pressure import Paces
+from vertex_model_inference.steps.renewing import Renewals
 
 if TYPE_CHECKING:
     from vertex_model_inference.labelbox.gateway import Labelbox
@@ -74,6 +75,7 @@ class Context:
     gemini: Gemini | None = None
     halt: Halt = field(default_factory=Halt)
     paces: Paces = field(default_factory=Paces)
+    renewals: Renewals = field(default_factory=Renewals)
 
     def telling(self, tell: Tell) -> Context:
         """The same, telling its progress to ``tell``."""

@@ -18,19 +18,21 @@ from vertex_model_inference.errors import LabelboxError, RowError
 from vertex_model_inference.labelbox.exports import labels_of, parse_export_row
 from vertex_model_inference.outcomes import Outcome
 from vertex_model_inference.rows import DataRow
-from vertex_model_inference.steps.choosing import Chooser, Way, chooser_of
+from vertex_model_inference.steps.choosing import Choice, Chooser, Way, chooser_of
 from vertex_model_inference.steps.context import Context, failed, read_rows, read_structs, skipped, write_structs
 from vertex_model_inference.steps.fingerprints import mark
 from vertex_model_inference.steps.halting import CANCELLED
 from vertex_model_inference.steps.media import presumed
 from vertex_model_inference.steps.memory import Origin
 
-__all__ = ["Export", "ExportSlice", "begin_export", "export_slice"]
+__all__ = ["HELD_SHARDS", "Export", "ExportSlice", "begin_export", "export_slice"]
 
 log = structlog.get_logger()
 
 EXPORT_TIMEOUT_S = 2 * 60 * 60
 _BEGINNINGS = 3
+HELD_SHARDS = 20
+"""So many shards' rows of earlier runs are held back at most, to be put together by where they come from."""
 _NAMELESS = "line "
 """What stands for the id of a row whose line cannot be read that far; ids have no spaces."""
 
@@ -224,6 +226,7 @@ class _Sink:
         self._chooser = chooser
         self._room = room
         self._shards = {way: _Shard(way) for way in (Way.WORK, Way.AGAIN, Way.CARRIED)}
+        self._held: list[tuple[Way, DataRow, tuple[dict[str, Any], ...], Origin]] = []
         self.rows: list[int] = []
         self.ways: list[Way] = []
         self.total = 0
@@ -243,20 +246,13 @@ class _Sink:
         else:
             if known is not None and row.id in known:
                 return
-            shard = self._take(presumed(row, self._context.spec.option.task))
-            labels = labels_of(line, model_run_id)
-            if labels:
-                shard.labels.append(_LabelsLine(row.id, labels))
+            shard = self._take(presumed(row, self._context.spec.option.task), labels_of(line, model_run_id))
         self.total += 1
         if len(shard) >= self._full(shard):
             self._flush(shard)
 
-    def _take(self, row: DataRow) -> _Shard:
-        if self._chooser is None:
-            shard = self._shards[Way.WORK]
-            shard.rows.append(row)
-            return shard
-        way, origin = self._chooser.choose(row)
+    def _take(self, row: DataRow, labels: tuple[dict[str, Any], ...]) -> _Shard:
+        way, origin = Choice(Way.WORK) if self._chooser is None else self._chooser.choose(row)
         if way is Way.UNASKED:
             # Its outcome is written with those that are carried over, since nothing is done for it either.
             shard = self._shards[Way.CARRIED]
@@ -270,9 +266,28 @@ class _Sink:
                     "again to include it.",
                 )
             )
+            if labels:
+                shard.labels.append(_LabelsLine(row.id, labels))
             return shard
+        if way is Way.WORK or origin is None:
+            return self._put(way, row, labels, origin)
+        self._held.append((way, row, labels, origin))
+        if len(self._held) >= HELD_SHARDS * self._size:
+            self._spread()
+        return self._shards[way]
+
+    def _spread(self) -> None:
+        """Put the rows that were held back into shards, those of one earlier shard together, whatever the export's
+        order: each earlier shard is then read a few times, not once for every new one."""
+        held, self._held = self._held, []
+        for way, row, labels, origin in sorted(held, key=lambda each: (each[3].run, each[3].shard)):
+            shard = self._put(way, row, labels, origin)
+            if len(shard) >= self._full(shard):
+                self._flush(shard)
+
+    def _put(self, way: Way, row: DataRow, labels: tuple[dict[str, Any], ...], origin: Origin | None) -> _Shard:
         shard = self._shards[way]
-        if way is not Way.WORK and origin is not None and shard.other(origin):
+        if way is not Way.WORK and origin is not None and self._chooser is not None and shard.other(origin):
             # All of an earlier shard is a shard again, where it can be: then its files are copied as they are.
             if not shard.mixed and self._chooser.whole(shard.origins[0], len(shard)):
                 self._flush(shard)
@@ -280,6 +295,8 @@ class _Sink:
             else:
                 shard.mixed = True
         shard.rows.append(row)
+        if labels:
+            shard.labels.append(_LabelsLine(row.id, labels))
         if origin is not None:
             shard.origins.append(origin)
         return shard
@@ -290,6 +307,7 @@ class _Sink:
 
     def flush(self) -> None:
         """Write what is left."""
+        self._spread()
         for shard in list(self._shards.values()):
             self._flush(shard)
 

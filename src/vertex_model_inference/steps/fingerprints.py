@@ -39,6 +39,7 @@ class Fingerprints(msgspec.Struct, frozen=True):
 
 
 _DECODER = msgspec.json.Decoder(Fingerprints)
+_SPEC = msgspec.json.Decoder(RunSpec)
 
 
 def fingerprints(spec: RunSpec, ontology: bytes) -> Fingerprints:
@@ -48,6 +49,7 @@ def fingerprints(spec: RunSpec, ontology: bytes) -> Fingerprints:
         spec: The run.
         ontology: The content of its ``ontology.json``.
     """
+    spec = _SPEC.decode(msgspec.json.encode(spec))  # as every run has it: 0 from vmi.toml is 0.0 there
     option = spec.option
     model = option.model
     asked: dict[str, Any] = {
@@ -121,4 +123,17 @@ def _decoder(option: ModelOption) -> str | None:
 
 
 def _digest(value: dict[str, Any]) -> str:
-    return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=8).hexdigest()
+    return hashlib.blake2b(msgspec.json.encode(_plain(value), order="deterministic"), digest_size=8).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """A value without what is at its default, so that a release with more settings has the same fingerprints."""
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.fields(value)
+        told = {field.name: (getattr(value, field.name), field.default) for field in fields}
+        return {name: _plain(given) for name, (given, default) in told.items() if given != default}
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    return value

@@ -7,9 +7,6 @@ finished file), so a file that exists is a step that is done.
 from __future__ import annotations
 
 import asyncio
-import random
-import re
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -18,12 +15,13 @@ from typing import IO, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
-from obstore.exceptions import NotFoundError as ObjectNotFoundError
+from obstore.exceptions import AlreadyExistsError
 from obstore.store import GCSStore, LocalStore
 
 from vertex_model_inference.errors import NotFoundError, SettingsError, StorageError
 from vertex_model_inference.fencing import may_go_on
+from vertex_model_inference.storage import failures
+from vertex_model_inference.storage.writing import PART, LineWriter
 from vertex_model_inference.waiting import FAULT, note
 
 __all__ = ["Buckets", "Entry", "LineWriter", "Store", "TokenSource", "open_bucket", "open_store", "split_gs"]
@@ -31,13 +29,9 @@ __all__ = ["Buckets", "Entry", "LineWriter", "Store", "TokenSource", "open_bucke
 T = TypeVar("T")
 
 _CHUNK = 1 << 20
-_TRIES = 4
-_PART, _PARTS_AT_ONCE = 8 << 20, 2
-"""Bytes of a part of a multipart upload, and how many are sent at once. Cloud Storage refuses parts under 5 MiB but for
-the last (https://cloud.google.com/storage/docs/multipart-uploads)."""
+_PARTS_AT_ONCE = 2
 TIMEOUT_S = 60.0
 """Of one request to a bucket, body included; it is tried again for up to three minutes."""
-_FAILURES = (BaseError, OSError, ValueError)  # obstore gives missing and existing objects as OSErrors
 
 
 class Entry(NamedTuple):
@@ -120,8 +114,8 @@ class Store:
         def get() -> bytes:
             data = bytes(obstore.get(self.objects, path).bytes())
             # An answer may be cut and announced as short as it is. JSON ends with one of these.
-            if data and data[-1:] not in _ENDS and self.size(path) != len(data):
-                raise _CutError(f"only {len(data)} bytes came")
+            if data and data[-1:] not in failures.JSON_ENDS and self.size(path) != len(data):
+                raise failures.CutError(f"only {len(data)} bytes came")
             return data
 
         return self._call("read", path, get)
@@ -191,7 +185,7 @@ class Store:
         Raises:
             StorageError: Storage refused or did not answer.
         """
-        failures = 0
+        tries = 0
         last: str | None = None
         while True:
             try:
@@ -201,11 +195,11 @@ class Store:
                         last = str(meta["path"])
                         yield Entry(last, int(meta["size"]), meta["last_modified"].timestamp())
                 return
-            except _FAILURES as error:
-                failures += 1
-                if failures >= _TRIES or not _broken(error):
-                    raise _explain(error, "list", self.uri(prefix)) from None
-            _rest(failures)
+            except failures.FAILURES as error:
+                tries += 1
+                if tries >= failures.TRIES or not failures.broken(error):
+                    raise failures.explain(error, "list", self.uri(prefix)) from None
+            failures.rest(tries)
 
     def folders(self, prefix: str) -> list[str]:
         """Names of the folders directly under ``prefix``, sorted."""
@@ -236,7 +230,7 @@ class Store:
 
         How long it is, the answer says that may be cut: text that does not end with a line's end is made sure of.
         """
-        given = failures = 0
+        given = tries = 0
         mark: str | None = None
         last = b"\n"
         while True:
@@ -249,21 +243,22 @@ class Store:
                 for chunk in result.stream(min_chunk_size=_CHUNK):
                     raw = bytes(chunk)
                     if raw:
-                        given, failures, last = given + len(raw), 0, raw[-1:]
+                        given, tries, last = given + len(raw), 0, raw[-1:]
                         yield raw
                 size = given if last == b"\n" else self.size(path)
                 if size == given:
                     return
-                failures += 1
-                error: Exception = _explain(_CutError(f"only {given} of {size} bytes came"), "read", self.uri(path))
-            except _FAILURES as caught:
-                error = _explain(caught, "read", self.uri(path))
-                failures = failures + 1 if _broken(caught) else _TRIES
-                if given and failures < _TRIES and self.size(path) == given:
+                tries += 1
+                cut = failures.CutError(f"only {given} of {size} bytes came")
+                error: Exception = failures.explain(cut, "read", self.uri(path))
+            except failures.FAILURES as caught:
+                error = failures.explain(caught, "read", self.uri(path))
+                tries = tries + 1 if failures.broken(caught) else failures.TRIES
+                if given and tries < failures.TRIES and self.size(path) == given:
                     return  # it was announced as longer than it is
-            if failures >= _TRIES:
+            if tries >= failures.TRIES:
                 raise error
-            _rest(failures)
+            failures.rest(tries)
 
     def put_lines(self, path: str, lines: Iterable[bytes]) -> int:
         """Write lines as one object; returns how many. Meant for one shard: the object is built in memory."""
@@ -279,7 +274,7 @@ class Store:
             StorageError: Storage refused or did not answer.
         """
         with self._explained("write", path):
-            lines = LineWriter(lambda: obstore.open_writer(self.objects, path, buffer_size=_PART))
+            lines = LineWriter(lambda: obstore.open_writer(self.objects, path, buffer_size=PART))
             yield lines
         left = lines.rest()
         if left is not None:
@@ -315,10 +310,10 @@ class Store:
             return False
         try:
             await obstore.put_async(
-                self.objects, path, file, use_multipart=True, chunk_size=_PART, max_concurrency=_PARTS_AT_ONCE
+                self.objects, path, file, use_multipart=True, chunk_size=PART, max_concurrency=_PARTS_AT_ONCE
             )
-        except _FAILURES as error:
-            raise _explain(error, "write", self.uri(path)) from None
+        except failures.FAILURES as error:
+            raise failures.explain(error, "write", self.uri(path)) from None
         return True
 
     async def astream(self, path: str) -> tuple[int, AsyncIterator[bytes]]:
@@ -329,8 +324,8 @@ class Store:
             try:
                 async for chunk in result.stream(min_chunk_size=_CHUNK):
                     yield bytes(chunk)
-            except _FAILURES as error:
-                raise _explain(error, "read", self.uri(path)) from None
+            except failures.FAILURES as error:
+                raise failures.explain(error, "read", self.uri(path)) from None
 
         return int(result.meta["size"]), chunks()
 
@@ -373,27 +368,27 @@ class Store:
 
     def _call(self, verb: str, path: str, call: Callable[[], T]) -> T:
         """Do it; again when the answer broke off, which obstore takes for the end."""
-        failures = 0
+        tries = 0
         while True:
             try:
                 return call()
-            except _FAILURES as error:
-                failures += 1
-                if failures >= _TRIES or not _broken(error):
-                    raise _explain(error, verb, self.uri(path)) from None
-            _rest(failures)
+            except failures.FAILURES as error:
+                tries += 1
+                if tries >= failures.TRIES or not failures.broken(error):
+                    raise failures.explain(error, verb, self.uri(path)) from None
+            failures.rest(tries)
 
     async def _acall(self, verb: str, path: str, call: Callable[[], Awaitable[T]]) -> T:
         """As ``_call``."""
-        failures = 0
+        tries = 0
         while True:
             try:
                 return await call()
-            except _FAILURES as error:
-                failures += 1
-                if failures >= _TRIES or not _broken(error):
-                    raise _explain(error, verb, self.uri(path)) from None
-            pause = _pause(failures)
+            except failures.FAILURES as error:
+                tries += 1
+                if tries >= failures.TRIES or not failures.broken(error):
+                    raise failures.explain(error, verb, self.uri(path)) from None
+            pause = failures.pause_of(tries)
             note("storage", FAULT, pause)
             await asyncio.sleep(pause)
 
@@ -401,90 +396,8 @@ class Store:
     def _explained(self, verb: str, path: str) -> Iterator[None]:
         try:
             yield
-        except _FAILURES as error:
-            raise _explain(error, verb, self.uri(path)) from None
-
-
-class LineWriter:
-    """Appends lines to an object that is being written.
-
-    Args:
-        begin: Opens a writer of parts; called when there is more than one part to write. What is less is sent at once,
-            which can be done again when it fails.
-    """
-
-    def __init__(self, begin: Callable[[], Any]) -> None:
-        self._begin = begin
-        self._writer: Any = None
-        self._held = bytearray()
-        self.count = 0
-
-    def write(self, line: bytes) -> None:
-        r"""Append one line (without ``\n``)."""
-        self.count += 1
-        if self._writer is None:
-            self._held += line
-            self._held += b"\n"
-            if len(self._held) > _PART:
-                self._writer = self._begin()
-                self._writer.write(bytes(self._held))
-                self._held.clear()
-            return
-        self._writer.write(line + b"\n")
-
-    def rest(self) -> bytes | None:
-        """Everything, when no writer of parts was needed; else None."""
-        return bytes(self._held) if self._writer is None else None
-
-    def close(self) -> None:
-        """Send the last part."""
-        self._writer.close()
-
-
-_TRIED = re.compile(r" in ([\d.]+)(\w+), after (\d+) retries, max_retries: (\d+), retry_timeout: (\d+)s")
-"""In obstore's words: how long and how often it has tried."""
-_ENDS = b'}]"\n'
-
-
-class _CutError(ValueError):
-    """Fewer bytes came than there are."""
-
-
-def _broken(error: Exception) -> bool:
-    """Whether an answer broke off or was none: obstore tries again by itself only what it sees refused, and says so."""
-    if isinstance(error, _CutError):
-        return True
-    if not isinstance(error, GenericError):
-        return False
-    tried = _TRIED.search(_words(error))
-    if tried is None:
-        return True
-    seconds = float(tried[1]) if tried[2] == "s" else 0.0
-    return int(tried[3]) < int(tried[4]) and seconds < float(tried[5]) / 2
-
-
-def _pause(failures: int) -> float:
-    return 0.2 * 2.0**failures * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
-
-
-def _rest(failures: int) -> None:
-    pause = _pause(failures)
-    note("storage", FAULT, pause)
-    time.sleep(pause)
-
-
-def _explain(error: Exception, verb: str, uri: str) -> NotFoundError | StorageError:
-    if isinstance(error, ObjectNotFoundError | FileNotFoundError):
-        return NotFoundError(f"{uri} does not exist.", code="object_not_found", uri=uri)
-    return StorageError(f"Storage could not {verb} {uri}: {_words(error)[:400]}", uri=uri, retryable=True)
-
-
-def _words(error: Exception) -> str:
-    """The first line: what follows it are the insides of obstore."""
-    words = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if "missing from response" in words:
-        words = f"what answered is not Cloud Storage, but perhaps a proxy with a page of its own ({words})"
-    return words
+        except failures.FAILURES as error:
+            raise failures.explain(error, verb, self.uri(path)) from None
 
 
 def open_bucket(bucket: str, *, endpoint: str | None, token: TokenSource, prefix: str | None = None) -> GCSStore:

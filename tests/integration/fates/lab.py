@@ -84,6 +84,7 @@ class Assets:
     def __init__(self, url: str) -> None:
         self.url = url
         self.files: dict[str, bytes | int] = {}
+        self.refuses: Callable[[str, Mapping[str, str]], bool] = lambda _path, _query: False
         self.asked: list[str] = []
 
     def put(self, path: str, what: bytes | int) -> str:
@@ -101,6 +102,8 @@ class Assets:
             path = request.path_params["path"]
             made[0].asked.append(path)
             what = made[0].files.get(path, 404)
+            if made[0].refuses(path, request.query_params):
+                return PlainTextResponse("<Code>ExpiredToken</Code>", 403)
             if isinstance(what, int):
                 return PlainTextResponse("no", what)
             return Response(what, media_type="application/octet-stream")

@@ -28,6 +28,7 @@ from vertex_model_inference.spec import Staged
 _TOKEN = "0123456789abcdef"
 _HTML = {"accept": "text/html"}
 _ROW = f"crow{3:021d}"
+_FRESH = f"crow{7:021d}"
 
 
 class _Actions:
@@ -42,6 +43,8 @@ class _Actions:
 
     def retry(self, run: str, *, only: str = "failed", names: Sequence[str] | None = None) -> str:
         self.done.append(("retry", run, only, names))
+        if names == [_FRESH]:
+            return "new-1-1"
         if only == "retryable":
             raise ConflictError("Another run has begun meanwhile.", hint="Wait for its end.")
         return run
@@ -346,6 +349,17 @@ def test_the_shown_rows_are_run_again(client: TestClient, actions: _Actions) -> 
     assert client.post(f"/runs/{RUN}/retry", data=fields).status_code == 303
     ids = [row["data_row_id"] for row in client.get(f"/runs/{RUN}/rows.json?{query}").json()]
     assert actions.done == [("retry", RUN, "failed", ids)]
+
+
+def test_a_run_that_was_just_begun_is_waited_for(client: TestClient) -> None:
+    fields = {"csrf": _csrf(client.get(f"/runs/{RUN}").text), "only": "shown", "q": _FRESH}
+    answer = client.post(f"/runs/{RUN}/retry", data=fields)
+    assert answer.headers["location"].startswith("/runs/new-1-1?")
+    page = client.get(answer.headers["location"])
+    assert page.status_code == 200
+    assert "waits for its turn" in page.text
+    assert 'http-equiv="refresh"' in page.text
+    assert client.get("/runs/new-1-1").status_code == 404
 
 
 def test_pages_that_only_show_have_no_buttons_and_do_nothing(root: Path, settings: Settings) -> None:

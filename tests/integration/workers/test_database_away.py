@@ -74,3 +74,19 @@ def test_everything_is_started_while_the_database_is_away(yard: Yard) -> None:
         yard.server.start()
     yard.name_of(worker)
     yard.verify(yard.press(desk))
+
+
+def test_sigterm_while_the_database_is_away_is_bounded(yard: Yard) -> None:
+    reached = yard.hold("vertex", "batchPredictionJobs.get", after=2, times=0)
+    desk, [worker] = yard.desk(), yard.workers(1)
+    run_id = yard.press(desk)
+    reached()
+    yard.server.stop()
+    try:
+        assert worker.terminate() == 0  # within 30 s
+    finally:
+        yard.server.start()
+    yard.release()
+    yard.workers(1)
+    yard.ended(run_id, 90)
+    yard.verify(run_id)

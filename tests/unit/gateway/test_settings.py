@@ -204,3 +204,35 @@ def test_the_rules_of_a_model_reach_its_option(tmp_path: Path) -> None:
 
 def test_every_key_of_a_model_section_can_be_written() -> None:
     assert set(MODEL_KEYS) == set(ModelSection.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("postgres://vmi@db/vmi", "postgresql://vmi@db/vmi"),
+        ("postgresql+psycopg://vmi@db/vmi", "postgresql://vmi@db/vmi"),
+        ("postgresql://vmi@db/vmi?sslmode=verify-full", "postgresql://vmi@db/vmi?sslmode=verify-full"),
+        ("sqlite:////var/vmi.sqlite", "sqlite:////var/vmi.sqlite"),
+    ],
+)
+def test_databases_as_people_write_them(given: str, taken: str, tmp_path: Path) -> None:
+    settings = load({"VMI_DATABASE_URL": given}, tmp_path)
+    assert settings.database_url == taken
+    assert settings.shared_database is taken.startswith("postgresql")
+
+
+@pytest.mark.parametrize("url", ["mysql://u:pa55@db/vmi", "pa55", "postgresql:vmi:pa55"])
+def test_another_database_is_refused_and_its_password_not_repeated(url: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="begins with sqlite:/// or postgresql://") as caught:
+        load({"VMI_DATABASE_URL": url}, tmp_path)
+    assert "pa55" not in str(caught.value)
+
+
+def test_a_password_among_the_options_of_a_url_is_masked(tmp_path: Path) -> None:
+    settings = load({"VMI_DATABASE_URL": "postgresql://db/vmi?user=vmi&password=pa55&sslmode=require"}, tmp_path)
+    assert settings.shown()["database_url"] == "postgresql://db/vmi?user=vmi&password=********&sslmode=require"
+
+
+def test_limits_of_workers_that_contradict_each_other(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Set VMI_WORKER_GROUPS to at most VMI_TOTAL_GROUPS"):
+        load({"VMI_WORKER_GROUPS": "5", "VMI_TOTAL_GROUPS": "4"}, tmp_path)

@@ -18,16 +18,8 @@ from vertex_model_inference.evaluation.scores import (
     SplitScore,
 )
 from vertex_model_inference.evaluation.sweep import sweep
-from vertex_model_inference.pages.evaluation_view import (
-    ALL_CLASSES,
-    MOST_IN_MATRIX,
-    combined,
-    kept,
-    panel,
-    table,
-    thinned,
-    view,
-)
+from vertex_model_inference.pages.evaluation_view import MOST_IN_MATRIX, view
+from vertex_model_inference.pages.panels import ALL_CLASSES, combined, kept, panel, table, thinned
 
 NONE = Averages(0.0, 0.0, 0.0)
 
@@ -114,7 +106,7 @@ def test_a_panel_says_what_is_kept_at_tenths_and_at_the_best() -> None:
     found = view(evaluation((one,), [[2, 1], [1, 0]], ["cat"]))
     assert found is not None
     (part,) = found.parts
-    chosen = panel(part, "cat")
+    chosen = panel(part.classes, "cat")
     assert chosen is not None
     assert (chosen.labels, chosen.best, chosen.start) == (3, 0.31, 0.3)
     lines = {line.threshold: line for line in table(chosen)}
@@ -122,8 +114,8 @@ def test_a_panel_says_what_is_kept_at_tenths_and_at_the_best() -> None:
     assert lines["0.3"].precision == pytest.approx(2 / 3, abs=1e-5)
     assert (lines["0.31"].said, lines["0.31"].best, lines["0.31"].f1) == (2, True, 0.8)
     assert (lines["0.9"].said, lines["0.9"].precision) == (1, 1.0)
-    assert panel(part, "dog") is None
-    whole = panel(part, ALL_CLASSES)
+    assert panel(part.classes, "dog") is None
+    whole = panel(part.classes, ALL_CLASSES)
     assert whole is not None
     assert whole.best == 0.8
 

@@ -40,7 +40,7 @@ class _Reader(HTMLParser):
 
 def read(markup: str) -> _Reader:
     reader = _Reader()
-    reader.feed(markup)
+    reader.feed(str(markup))  # of a Markup the parser would make pieces that escape what they are joined with
     reader.close()
     return reader
 

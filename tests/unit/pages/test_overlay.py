@@ -89,7 +89,7 @@ def test_predictions_say_their_confidence_and_verdict() -> None:
     )
     assert one.findtext(f"{SVG}title") == "predicted: coin 83 % ✗ wrong class"
     words = groups["caption", "prediction"]
-    assert words.findtext(f"{SVG}text") == "coin 83 % ✗ wrong class"
+    assert words.findtext(f"{SVG}text") == "coin 83 % ✗"
     assert (words.get("data-confidence"), words.get("data-verdict")) == ("0.834", "confused")
     assert other.get("data-confidence") is None
     assert other.findtext(f"{SVG}title") == "labelled: cent ✗ missed"
@@ -104,6 +104,13 @@ def test_any_name_stays_text(name: str, about: str, confidence: float) -> None:
     assert [child.tag for child in group] == [f"{SVG}title", f"{SVG}path"]
     assert [child.tag for child in words] == [f"{SVG}text"]
     assert [child.tag for child in root] == [f"{SVG}g"] * 2
+
+
+def test_a_crowd_of_one_class_is_not_named_one_by_one() -> None:
+    said = draw([Box("cent", ID, 10 * n, 2, 3, 4, 0.5) for n in range(9)], "prediction")
+    meant = draw([Box("cent", ID, 95, 2, 3, 4)], "label", verdicts={0: "missed"})
+    words = {text.text for text in parsed(svg(said + meant, 100, 10)).iter(f"{SVG}text")}
+    assert words == {"50 %", "cent ✗ missed"}
 
 
 def test_a_label_that_was_found_is_drawn_without_words() -> None:

@@ -151,7 +151,7 @@ def test_texts_are_marked_and_answers_told(tmp_path: Path) -> None:
     html = make_report(store_of(tmp_path), Files("run-1"), Settings()).html
     assert "A &lt;b&gt;text&lt;/b&gt;" in html
     assert "<b>text</b>" not in html
-    assert re.search(r'class="chip prediction wrong">.*?bad</span> 0\.\d\d ✗', html)
+    assert re.search(r'class="answer prediction wrong">.*?bad</span> 0\.\d\d ✗', html)
 
 
 def test_figures_to_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,9 @@ from vertex_model_inference.storage.sweeping import generation, sweep, wait_whil
 from vertex_model_inference.vertex.auth import GoogleAuth
 
 _MONTH = timedelta(days=30)
-_KEPT = ("spec.json", "status.json", "fingerprints.json", "evaluation.json", "outcomes/00000.jsonl")
+_KEPT = (
+    "spec.json", "status.json", "fingerprints.json", "evaluation.json", "outcomes/00000.jsonl", "frames/v.json", "new/a"
+)  # fmt: skip
 _NEXT = ("rows/00000.jsonl", "staged/00000.jsonl", "answers/00000.jsonl", "predictions/00000.ndjson", "decoder.json")
 _PASSING = ("jobs/00000.instances.jsonl", "ended/predict-00000.jsonl", "before.npy", "batches/00000.json")
 

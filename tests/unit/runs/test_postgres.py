@@ -6,6 +6,7 @@ import socket
 
 import pytest
 import sqlalchemy
+from pydantic import SecretStr
 
 from vertex_model_inference.errors import DatabaseError, SettingsError
 from vertex_model_inference.models import ModelOption, Predictor
@@ -29,7 +30,7 @@ def url() -> str:
 
 
 def test_a_server_that_is_away_is_an_error_that_may_pass(url: str) -> None:
-    settings = Settings(database_url=url, bucket="bucket", labelbox_api_key="key")
+    settings = Settings(database_url=url, bucket="bucket", labelbox_api_key=SecretStr("key"))
     lease = Lease(url, "worker", lease_s=5, lost=lambda: None)
     for ask in (lease.take, lambda: RunDesk(settings), lambda: read_workers(settings)):
         with pytest.raises(DatabaseError) as caught:
@@ -77,7 +78,7 @@ def test_workers_are_on_postgres_only() -> None:
 
 def test_several_machines_need_a_bucket(url: str) -> None:
     with pytest.raises(SettingsError, match="VMI_BUCKET"):
-        RunService(Settings(database_url=url, labelbox_api_key="key"), role="worker").start()
+        RunService(Settings(database_url=url, labelbox_api_key=SecretStr("key")), role="worker").start()
 
 
 def test_the_number_of_groups_at_once_is_frozen_in_the_run() -> None:

@@ -19,7 +19,8 @@ from vertex_model_inference.sandbox.labelbox.page.draw import draw
 from vertex_model_inference.sandbox.labelbox.page.film import Film, film_of, shapes_at
 from vertex_model_inference.sandbox.labelbox.page.kept import Kept
 from vertex_model_inference.sandbox.labelbox.page.pictures import PictureError, frames_of, page_of
-from vertex_model_inference.sandbox.labelbox.page.shapes import Document
+from vertex_model_inference.sandbox.labelbox.page.shapes import Document, Shape
+from vertex_model_inference.sandbox.labelbox.page.tags import tags_of
 from vertex_model_inference.sandbox.labelbox.page.talk import messages_of
 
 
@@ -86,6 +87,28 @@ def test_relationships_are_arrows_between_what_is_drawn_and_words_in_any_case() 
         ("hand", "holds", "?"),
     ]
     assert drawing.counts == {"label": 2}
+
+
+def test_names_stand_beside_their_shapes_and_not_on_each_other() -> None:
+    def box(source: str, name: str, left: float, top: float, confidence: float | None = None) -> Shape:
+        return Shape(form="rect", source=source, name=name, confidence=confidence, box=(left, top, 50.0, 20.0))
+
+    shapes = [
+        box("label", "title", 10, 10),
+        box("prediction", "header", 10, 10, 0.684),
+        box("prediction", "footer", 11, 11, 0.5),
+        box("prediction", "text", 10, 80),
+        Shape(form="mask", source="label", name="sky", confidence=None, url="http://m"),
+        Shape(form="rect", source="label", name="title", confidence=None, box=(70.0, 10.0, 5.0, 20.0), part=True),
+    ]
+    assert [(tag.text, tag.x, tag.y, tag.line) for tag in tags_of(shapes, 200, 100)] == [
+        ("title", 10, 10, 0),
+        ("header 0.68", 10, 30, 0),
+        ("footer 0.50", 11, 31, 1),
+        ("text", 10, 100, 0),
+    ]
+    assert tags_of(shapes * 20, 200, 100) == []
+    assert tags_of([box("label", "x" * 99, 0, 0)], None, None)[0].text == "x" * 39 + "…"
 
 
 # -- conversations ----------------------------------------------------------------------------------------------------

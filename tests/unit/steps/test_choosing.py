@@ -75,6 +75,7 @@ def test_what_decides_the_answer_and_what_decides_what_becomes_of_it() -> None:
         found = _prints(other)
         assert found.asked == usual.asked
         assert found.judged != usual.judged
+    assert _prints(_model(rules=MatchRules(min_size_px=0))) == usual, "0 of vmi.toml is the 0.0 of a spec that was read"
     found = _prints(_model(), b'{"id": "other"}')
     assert (found.asked, found.judged != usual.judged) == (usual.asked, True)
     for same in (_model(machine_type="n1-highmem-2"), _model(batch_size=7), _model(rerun="all"), _model(metrics=True)):

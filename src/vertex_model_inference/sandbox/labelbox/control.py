@@ -28,6 +28,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "import_seconds": lambda v: v is None or (type(v) in (int, float) and 0 <= v <= 3600),
     "export_lines_per_file": lambda v: v is None or (type(v) is int and v > 0),
     "export_backwards": lambda v: v is None or type(v) is bool,
+    "sign_assets_s": lambda v: v is None or (type(v) in (int, float) and v > 0),
     "import_fails_after": lambda v: v is None or (type(v) is int and v >= 0),
 }
 

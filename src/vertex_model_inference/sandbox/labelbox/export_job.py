@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
+import time
 from typing import Any
 
 import orjson
@@ -61,7 +63,8 @@ def run(store: Store, task_id: str, payload: dict[str, Any], stopping: threading
     Args:
         store: What the server keeps.
         task_id: The task.
-        payload: ``modelRunId``, or ``projectId`` and ``dataRowIds`` (None: all), and ``params`` as the SDK sent them.
+        payload: ``modelRunId``, or ``projectId`` and ``dataRowIds`` (None: all), or ``dataRowIds`` alone; and
+            ``params`` as the SDK sent them.
         stopping: Set when the server ends.
 
     Raises:
@@ -70,6 +73,9 @@ def run(store: Store, task_id: str, payload: dict[str, Any], stopping: threading
     store.tasks.clear_chunks(task_id)
     if "projectId" in payload:
         _project(store, task_id, payload, stopping)
+        return
+    if "modelRunId" not in payload:
+        _catalog(store, task_id, payload)
         return
     run_id: str = payload["modelRunId"]
     run_row = store.runs.get(run_id)
@@ -105,7 +111,7 @@ def run(store: Store, task_id: str, payload: dict[str, Any], stopping: threading
                 )
             if params.get("includeModelRunDetails"):
                 entry["data_split"] = row["split"].lower()
-            line = _data_row(store, row, params, datasets)
+            line = _data_row(store, row, params, datasets, settings.get("sign_assets_s"))
             line["experiments"] = {model["id"]: {"name": model["name"], "runs": {run_id: entry}}}
             files.add(orjson.dumps(line))
     files.flush()
@@ -119,7 +125,8 @@ def _project(store: Store, task_id: str, payload: dict[str, Any], stopping: thre
         store.tasks.fail(task_id, f"Project {payload['projectId']} does not exist any more.")
         return
     datasets: dict[str, str] = {}
-    files = _Files(store, task_id, store.setting("settings", {}).get("export_lines_per_file") or _LINES)
+    settings = store.setting("settings", {})
+    files = _Files(store, task_id, settings.get("export_lines_per_file") or _LINES)
     for page in store.projects.iterate(project["id"], payload["dataRowIds"], _PAGE):
         if stopping.is_set():
             raise InterruptedError
@@ -127,24 +134,47 @@ def _project(store: Store, task_id: str, payload: dict[str, Any], stopping: thre
         for label in store.projects.labels_of(project["id"], [row["id"] for row in page]):
             labels.setdefault(label["data_row_id"], []).append(_label(label["id"], label["kind"], label["annotations"]))
         for row in page:
-            line = _data_row(store, row, payload["params"], datasets)
+            line = _data_row(store, row, payload["params"], datasets, settings.get("sign_assets_s"))
             line["projects"] = {project["id"]: {"name": project["name"], "labels": labels.get(row["id"], [])}}
             files.add(orjson.dumps(line))
     files.flush()
     store.tasks.finish(task_id)
 
 
+def _catalog(store: Store, task_id: str, payload: dict[str, Any]) -> None:
+    """Data rows by id, wherever they are; ids that are none are left out."""
+    datasets: dict[str, str] = {}
+    settings = store.setting("settings", {})
+    files = _Files(store, task_id, settings.get("export_lines_per_file") or _LINES)
+    for data_row_id in payload["dataRowIds"]:
+        row = store.data_rows.get(data_row_id)
+        if row is not None:
+            files.add(orjson.dumps(_data_row(store, row, payload["params"], datasets, settings.get("sign_assets_s"))))
+    files.flush()
+    store.tasks.finish(task_id)
+
+
+def _signed(url: str, seconds: float) -> str:
+    """The address as Labelbox hands out those of files in buckets: good for a while, and another in each export."""
+    if not url.startswith(("http://", "https://")):
+        return url
+    mark = "&" if "?" in url else "?"
+    return f"{url}{mark}Expires={int(time.time() + seconds)}&Signature={secrets.token_hex(16)}"
+
+
 def _label(label_id: str, kind: str, annotations: str) -> dict[str, Any]:
     return {"id": label_id, "label_kind": kind, "version": "1.0.0", "annotations": orjson.Fragment(annotations)}
 
 
-def _data_row(store: Store, row: Row, params: dict[str, Any], datasets: dict[str, str]) -> dict[str, Any]:
+def _data_row(
+    store: Store, row: Row, params: dict[str, Any], datasets: dict[str, str], signed_s: float | None
+) -> dict[str, Any]:
     data: dict[str, Any] = {"id": row["id"]}
     if row["global_key"] is not None:
         data["global_key"] = row["global_key"]
     if row["external_id"] is not None:
         data["external_id"] = row["external_id"]
-    data["row_data"] = row["row_data"]
+    data["row_data"] = row["row_data"] if signed_s is None else _signed(row["row_data"], signed_s)
     if params.get("includeDataRowDetails"):
         dataset_id = row["dataset_id"]
         if dataset_id not in datasets:

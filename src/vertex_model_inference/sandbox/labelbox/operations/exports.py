@@ -38,19 +38,35 @@ def _export_project(call: Call) -> dict[str, Any]:
     project_id = call.text("input", "filters", "projectId")
     if call.store.projects.get(project_id) is None:
         raise not_found("Project", project_id)
-    search = (given["filters"].get("searchQuery") or {}).get("query") or []
+    of = {"projectId": project_id, "dataRowIds": _ids(given["filters"], "a project whole or")}
+    return {"exportDataRowsInProject": _start(call, given, of, "Export v2: project")}
+
+
+@operations("exportDataRowsInCatalog")
+def _export_catalog(call: Call) -> dict[str, Any]:
+    given = call.variables.get("input")
+    if not isinstance(given, dict) or not isinstance(given.get("filters"), dict):
+        raise GraphqlError("Variable $input must be an object with filters.", "GRAPHQL_VALIDATION_FAILED")
+    ids = _ids(given["filters"], "data rows of the catalog")
+    if ids is None:
+        raise invalid("The sandbox exports data rows of the catalog by a filter of data_row_id only.")
+    return {"exportDataRowsInCatalog": _start(call, given, {"dataRowIds": ids}, f"Export v2: data rows {len(ids)}")}
+
+
+def _ids(filters: dict[str, Any], what: str) -> list[str] | None:
+    """The ids of the one filter that is understood; None: there is no filter."""
+    search = (filters.get("searchQuery") or {}).get("query") or []
     ids: list[str] | None = None
     for part in search:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind != "data_row_id" or part.get("operator") != "is" or len(search) > 1:
-            raise invalid(f"The sandbox exports a project whole or by one filter of data_row_id, not by {part!r:.80}.")
+            raise invalid(f"The sandbox exports {what} by one filter of data_row_id, not by {part!r:.80}.")
         ids = part.get("ids")
         if not isinstance(ids, list) or not ids or not all(isinstance(item, str) for item in ids):
             raise invalid("The filter of data_row_id needs a list of ids.")
         if len(ids) > _MOST_IDS:
             raise invalid(f"The filter of data_row_id takes at most {_MOST_IDS} ids, not {len(ids)}.")
-    of = {"projectId": project_id, "dataRowIds": ids}
-    return {"exportDataRowsInProject": _start(call, given, of, "Export v2: project")}
+    return ids
 
 
 def _task(call: Call) -> str:

@@ -15,6 +15,7 @@ from vertex_model_inference.sandbox.labelbox.page.draw import Drawing, draw
 from vertex_model_inference.sandbox.labelbox.page.film import Film, film_of, shapes_at
 from vertex_model_inference.sandbox.labelbox.page.media import TEXT_BYTES, WIDTHS, Media, asset_url, document_url
 from vertex_model_inference.sandbox.labelbox.page.shapes import Shape
+from vertex_model_inference.sandbox.labelbox.page.tags import Tag, tags_of
 
 if TYPE_CHECKING:
     from vertex_model_inference.sandbox.labelbox.page.shapes import Document
@@ -51,6 +52,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
         width: Of the coordinates that shapes are in; likewise ``height``. None: the picture's own pixels.
         title: ``page 2``, ``frame 17``; "" when it is all there is.
         small: The picture has so few pixels that they should stay sharp.
+        tags: The shapes' names, where the row is shown by itself.
     """
 
     url: str
@@ -59,6 +61,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     height: float | None = None
     title: str = ""
     small: bool = False
+    tags: list[Tag] = []
 
 
 class RowView(msgspec.Struct, frozen=True):
@@ -207,6 +210,11 @@ def _view(
         name = "PDF" if kind == "PDF" else kind.replace("_", " ").capitalize()
         why = "The document cannot be opened" if kind == "PDF" else f"{name} rows are not drawn here"
         more["problem"] = f"{why}; the annotations are listed."
+    if whole and kind != "VIDEO":  # a video's names move with its frames
+        more["scenes"] = [
+            msgspec.structs.replace(scene, tags=tags_of(scene.shapes, scene.width, scene.height))
+            for scene in more.get("scenes", ())
+        ]
     address = document_url(row) if kind == "PDF" else None if row["is_object"] else row["row_data"]
     return RowView(
         seq=row["cursor"],
