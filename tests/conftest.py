@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from vertex_model_inference.sandbox.config import SandboxConfig
@@ -14,6 +15,10 @@ from vertex_model_inference.sandbox.launcher import running
 
 # google-auth and others would look for a metadata server.
 os.environ["NO_GCE_CHECK"] = "true"
+
+# How long an example takes is the machine's business: timings belong in bench/.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _LOOPBACK = ("127.", "::1", "localhost")
 _connect = socket.socket.connect
