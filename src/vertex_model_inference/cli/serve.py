@@ -99,10 +99,14 @@ def _pages(settings: Settings, sock: socket.socket, runs: LazyRuns) -> tuple[Laz
         token = made = secrets.token_urlsafe(16)
 
     def make() -> ASGIApp:
+        from functools import partial
+
         from vertex_model_inference.pages.actions import RunActions
         from vertex_model_inference.pages.wiring import access_of, pages_of
+        from vertex_model_inference.runs.surroundings import open_labelbox
 
-        return pages_of(settings, access_of(settings, token), actions=RunActions(settings, runs))
+        connect = None if settings.labelbox_api_key is None else partial(open_labelbox, settings)
+        return pages_of(settings, access_of(settings, token), actions=RunActions(settings, runs), connect=connect)
 
     # The part behind # is in no log of any server.
     return LazyPages(make), lambda address: f"at {address}/{f'login#{made}' if made else ''}"

@@ -12,6 +12,7 @@ from vertex_model_inference.errors import UploadRefusedError
 from vertex_model_inference.ontology import Ontology
 
 __all__ = [
+    "BATCH_PRIORITY",
     "BATCH_ROWS",
     "ExportChunk",
     "ExportSize",
@@ -29,6 +30,9 @@ __all__ = [
 
 BATCH_ROWS = 25_000
 """Data rows in a batch at most: what the SDK sends to a project from a model run (``DATAROWS_IMPORT_LIMIT``)."""
+
+BATCH_PRIORITY = 5
+"""Of data rows that are put into a project: the lowest, as the SDK's, so that they push nobody else's aside."""
 
 
 Sleep = Callable[[float], bool]

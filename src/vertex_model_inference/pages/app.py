@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from vertex_model_inference.errors import (
     ConflictError,
     DatabaseError,
+    LabelboxError,
     NotFoundError,
     RequestError,
     RowError,
@@ -32,6 +33,7 @@ from vertex_model_inference.pages.report_page import report_routes
 from vertex_model_inference.pages.rows_page import rows_routes
 from vertex_model_inference.pages.run_page import run_routes
 from vertex_model_inference.pages.runs_page import runs_routes
+from vertex_model_inference.pages.sending import sending_routes
 from vertex_model_inference.pages.site import Site
 from vertex_model_inference.pages.workers_page import workers_routes
 
@@ -43,6 +45,7 @@ _STATUS = (
     (RowError, 404),
     (ConflictError, 409),
     (StorageError, 502),
+    (LabelboxError, 502),
     (DatabaseError, 503),
     (SettingsError, 404),
 )
@@ -88,6 +91,7 @@ def create_pages(site: Site, routes: Sequence[BaseRoute] = ()) -> ASGIApp:
             *compare_routes(site),
             *report_routes(site),
             *rows_routes(site),
+            *sending_routes(site),
             *picture_routes(site),
             *routes,
         ],

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from vertex_model_inference.annotations import Checklist, FreeText, Radio
+from vertex_model_inference.labelbox.gateway import BATCH_ROWS
 from vertex_model_inference.pages import row_query
 from vertex_model_inference.pages.open_runs import OpenRun
 from vertex_model_inference.pages.pictures_page import SIDES, still_of
@@ -63,6 +64,10 @@ def rows_routes(site: Site) -> list[Route]:
             "features": list(dict.fromkeys(one.feature for one in values["classes"])),
             "many_classes": len(values["classes"]) > _MOST_CLASSES,
             "can": site.actions is not None,
+            "can_send": site.connect is not None,
+            "batch_rows": BATCH_ROWS,
+            "project": site.settings.labelbox_project or "",
+            "done": request.query_params.get("done", "")[:400],
             **_words(run, filters),
         }
         return site.render.page(request, "rows.html", **values)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from vertex_model_inference.labelbox.gateway import Labelbox
 from vertex_model_inference.pages.access import Access
 from vertex_model_inference.pages.actions import Actions
 from vertex_model_inference.pages.asset_source import AssetSource
@@ -29,6 +31,7 @@ class Site:
         assets: Reads assets of rows.
         pictures: Those that were made.
         actions: What can be done besides looking; None: nothing.
+        connect: Makes a gateway to Labelbox, for rows that are sent to a project; None: none are.
     """
 
     shelf: Shelf
@@ -39,3 +42,4 @@ class Site:
     assets: AssetSource
     pictures: PictureCache
     actions: Actions | None = None
+    connect: Callable[[], Labelbox] | None = None

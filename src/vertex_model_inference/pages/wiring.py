@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from vertex_model_inference.labelbox.gateway import Labelbox
 from vertex_model_inference.pages.access import Access
 from vertex_model_inference.pages.actions import Actions
 from vertex_model_inference.pages.app import create_pages
@@ -30,7 +32,12 @@ def access_of(settings: Settings, token: str | None) -> Access:
 
 
 def pages_of(
-    settings: Settings, access: Access, folder: Path | None = None, *, actions: Actions | None = None
+    settings: Settings,
+    access: Access,
+    folder: Path | None = None,
+    *,
+    actions: Actions | None = None,
+    connect: Callable[[], Labelbox] | None = None,
 ) -> ASGIApp:
     """The pages.
 
@@ -39,6 +46,7 @@ def pages_of(
         access: Who may look.
         folder: Where the runs are; None: where the settings put them.
         actions: What can be done besides looking; None: nothing.
+        connect: Makes a gateway to Labelbox, for rows that are sent to a project; None: none are.
 
     Raises:
         NotFoundError: There are no runs in that folder.
@@ -55,6 +63,7 @@ def pages_of(
             assets=AssetSource(settings, shelf.store),
             pictures=PictureCache(caches / "pictures"),
             actions=actions,
+            connect=connect,
         )
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from vertex_model_inference.errors import LabelboxError, NotFoundError
-from vertex_model_inference.labelbox.gateway import BATCH_ROWS, ImportedRow, ImportPlace
+from vertex_model_inference.labelbox.gateway import BATCH_PRIORITY, BATCH_ROWS, ImportedRow, ImportPlace
 from vertex_model_inference.steps.context import Context
 
 __all__ = ["Statuses", "deliver"]
@@ -21,8 +21,6 @@ Statuses = dict[str, ImportedRow]
 
 IMPORT_TIMEOUT_S = 60 * 60
 _ATTEMPTS = 3
-_PRIORITY = 5
-"""Of data rows that are put into a project: the lowest, as the SDK's, so that they push nobody else's aside."""
 
 _BATCH_ID = msgspec.json.Decoder(str)
 
@@ -113,4 +111,4 @@ def _put_into_project(context: Context, project_id: str, shard: int, part: int, 
         except NotFoundError:
             batch_id = context.labelbox.batch(project_id, f"vmi-{context.spec.run_id}-{name}")
             context.store.put(path, msgspec.json.encode(batch_id))
-        context.labelbox.fill_batch(project_id, batch_id, lacking[start : start + BATCH_ROWS], _PRIORITY)
+        context.labelbox.fill_batch(project_id, batch_id, lacking[start : start + BATCH_ROWS], BATCH_PRIORITY)
