@@ -205,6 +205,7 @@ def _view(site: Site, opened: OpenRun) -> dict[str, Any]:
     return {
         "run": line,
         "status": status,
+        "cost": site.costs.of(status),
         "steps": steps_of(status, line.seconds),
         "waiting": "" if line.abandoned else waiting_for(status),
         "causes": causes,

@@ -130,7 +130,8 @@ def runs_routes(site: Site) -> list[Route]:
     def runs(request: Request) -> Response:
         query = request.query_params.get("q", "").strip()[:200]
         state = request.query_params.get("state", "")
-        lines = [line_of(status) for status in site.shelf.statuses()]
+        statuses = {status.run_id: status for status in site.shelf.statuses()}
+        lines = [line_of(status) for status in statuses.values()]
         total = len(lines)
         words = query.casefold().split()
         if words:
@@ -143,6 +144,7 @@ def runs_routes(site: Site) -> list[Route]:
             lines = [line for line in lines if _is(line, state)]
         page = _page(request.query_params.get("page", "1"), len(lines))
         shown = lines[(page - 1) * _A_PAGE : page * _A_PAGE]
+        costs, pending = site.costs.known([statuses[line.name] for line in shown])
         kept = {key: value for key, value in (("q", query), ("state", state)) if value}
         values: dict[str, Any] = {
             "runs": shown,
@@ -154,6 +156,8 @@ def runs_routes(site: Site) -> list[Route]:
             "page": page,
             "pages": max(1, -(-len(lines) // _A_PAGE)),
             "running": any(line.running and not line.abandoned for line in shown),
+            "costs": costs,
+            "costs_pending": pending,
             "link": lambda number: f"/?{urlencode({**kept, 'page': number})}",
         }
         if "fragment" in request.query_params:

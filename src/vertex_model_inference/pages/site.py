@@ -9,6 +9,7 @@ from vertex_model_inference.labelbox.gateway import Labelbox
 from vertex_model_inference.pages.access import Access
 from vertex_model_inference.pages.actions import Actions
 from vertex_model_inference.pages.asset_source import AssetSource
+from vertex_model_inference.pages.costs import Costs
 from vertex_model_inference.pages.open_runs import OpenRuns
 from vertex_model_inference.pages.picture_cache import PictureCache
 from vertex_model_inference.pages.rendering import Renderer
@@ -30,6 +31,7 @@ class Site:
         runs: What is kept at hand of each run that is looked at.
         assets: Reads assets of rows.
         pictures: Those that were made.
+        costs: What runs cost.
         actions: What can be done besides looking; None: nothing.
         connect: Makes a gateway to Labelbox, for rows that are sent to a project; None: none are.
     """
@@ -41,5 +43,6 @@ class Site:
     runs: OpenRuns
     assets: AssetSource
     pictures: PictureCache
+    costs: Costs
     actions: Actions | None = None
     connect: Callable[[], Labelbox] | None = None

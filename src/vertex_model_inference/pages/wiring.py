@@ -13,6 +13,7 @@ from vertex_model_inference.pages.access import Access
 from vertex_model_inference.pages.actions import Actions
 from vertex_model_inference.pages.app import create_pages
 from vertex_model_inference.pages.asset_source import AssetSource
+from vertex_model_inference.pages.costs import Costs
 from vertex_model_inference.pages.open_runs import OpenRuns
 from vertex_model_inference.pages.picture_cache import PictureCache
 from vertex_model_inference.pages.rendering import Renderer
@@ -62,6 +63,7 @@ def pages_of(
             runs=OpenRuns(shelf, caches / "rows"),
             assets=AssetSource(settings, shelf.store),
             pictures=PictureCache(caches / "pictures"),
+            costs=Costs(shelf),
             actions=actions,
             connect=connect,
         )

@@ -14,7 +14,7 @@ from vertex_model_inference.runs.status import RunState, RunStatus
 from vertex_model_inference.spec import Answer, Files
 from vertex_model_inference.storage.store import Store
 
-__all__ = ["Pace", "figures_of", "last_pace", "pace_of"]
+__all__ = ["Pace", "figures_of", "last_pace", "pace_of", "rows_sent"]
 
 _SAMPLE = 200
 _LEAST_ROWS = 10
@@ -60,29 +60,35 @@ def last_pace(store: Store, option: str) -> Pace | None:
 
 def pace_of(store: Store, status: RunStatus) -> Pace | None:
     """How fast a run was that has ended, and what its model used; None: it did too few rows to tell."""
-    predict = status.steps.get("predict")
-    done = 0 if predict is None else predict.done - status.counts.reused  # those read again never came there
+    done = rows_sent(status)
     if done < _LEAST_ROWS or not status.created_at or not status.ended_at:
         return None
     begun, ended = datetime.fromisoformat(status.created_at), datetime.fromisoformat(status.ended_at)
     return Pace(status.run_id, done, (ended - begun).total_seconds(), figures_of(store, status))
 
 
-def figures_of(store: Store, status: RunStatus) -> Figures:
+def rows_sent(status: RunStatus) -> int:
+    """How many rows the model was sent so far; those that are read again never come there."""
+    predict = status.steps.get("predict")
+    return 0 if predict is None else max(predict.done - status.counts.reused, 0)
+
+
+def figures_of(store: Store, status: RunStatus, files: Files | None = None) -> Figures:
     """What the model used for a row of a run, as far as its files tell.
 
     Args:
         store: The artifacts.
         status: Of the run, which may go on still.
+        files: Names of its files; None: where runs are usually.
 
     Raises:
         StorageError: Storage did not answer.
     """
     predict = status.steps.get("predict")
-    rows = 0 if predict is None else predict.done - status.counts.reused
+    rows = rows_sent(status)
     seconds = predict.seconds / rows if predict is not None and rows > 0 and predict.seconds > 0 else None
     used: list[tuple[int, int]] = []
-    for entry in sorted(store.entries(f"{Files(status.run_id).folder}/answers")):
+    for entry in sorted(store.entries(f"{(files or Files(status.run_id)).folder}/answers")):
         try:
             for line in islice(store.lines(entry.path), _SAMPLE - len(used)):
                 usage = _usage(line)
@@ -93,7 +99,7 @@ def figures_of(store: Store, status: RunStatus) -> Figures:
         if len(used) >= _SAMPLE or not used:
             break
     if not used:
-        return Figures(rows=max(rows, 0), node_seconds=seconds)
+        return Figures(rows=rows, node_seconds=seconds)
     return Figures(
         rows=len(used),
         input_tokens=sum(one for one, _ in used) / len(used),

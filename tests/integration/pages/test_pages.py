@@ -18,12 +18,13 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from vertex_model_inference.errors import ConflictError
+from vertex_model_inference.models import PriceRules
 from vertex_model_inference.pages.access import COOKIE, Access
 from vertex_model_inference.pages.wiring import pages_of
 from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.runs.status import RunState, RunStatus
 from vertex_model_inference.settings import Settings, load
-from vertex_model_inference.spec import Staged
+from vertex_model_inference.spec import RunSpec, Staged
 
 _TOKEN = "0123456789abcdef"
 _HTML = {"accept": "text/html"}
@@ -400,3 +401,18 @@ def test_many_ask_at_once(client: TestClient) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_what_a_run_cost_is_told_where_it_is_known(client: TestClient, root: Path) -> None:
+    assert "Cost: " not in client.get(f"/runs/{RUN}").text
+    shutil.copytree(root / "runs" / RUN, root / "runs" / "paid-1-0")
+    path = root / "runs" / "paid-1-0" / "spec.json"
+    spec = msgspec.json.decode(path.read_bytes(), type=RunSpec)
+    option = msgspec.structs.replace(spec.option, price=PriceRules(per_1000_rows=100))
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(spec, option=option)))
+    page = client.get("/runs/paid-1-0").text
+    assert "cost about $12.00" in page
+    assert "Cost: 120 rows at $100 for 1,000. Price as in vmi.toml." in page
+    listed = client.get("/").text
+    assert listed.count("about $12.00") == 1
+    assert 'title="120 rows at $100 for 1,000. Price as in vmi.toml."' in listed
