@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from vertex_model_inference.annotations import Answer, Checklist, FreeText, Question, Radio
-from vertex_model_inference.pages.overlay import Side
+from vertex_model_inference.pages.shapes import Side
 
 __all__ = ["MOST_CHIPS", "Chip", "chips"]
 

@@ -9,7 +9,7 @@ import msgspec
 from markupsafe import Markup
 
 from vertex_model_inference.annotations import TextEntity
-from vertex_model_inference.pages.overlay import Side
+from vertex_model_inference.pages.shapes import Side
 from vertex_model_inference.pages.words import confidence as percent
 from vertex_model_inference.pages.words import shortened
 

@@ -16,8 +16,9 @@ from vertex_model_inference.labelbox.text_layers import pages_of as layer_of
 from vertex_model_inference.pages.answers import Chip, chips
 from vertex_model_inference.pages.asset_source import AssetSource
 from vertex_model_inference.pages.highlight import around, highlight, spans_of
-from vertex_model_inference.pages.overlay import MASK_SIDE, Drawing, draw, frames_of, pages_of, svg
+from vertex_model_inference.pages.overlay import svg
 from vertex_model_inference.pages.row_files import RowFacts
+from vertex_model_inference.pages.shapes import MASK_SIDE, Drawing, draw, frames_of, pages_of
 from vertex_model_inference.pages.verdicts import Verdicts, verdicts_of
 from vertex_model_inference.rows import MediaType
 from vertex_model_inference.sources import Token

@@ -15,7 +15,7 @@ class SideVerdicts(msgspec.Struct, frozen=True):
     """Of the row's predictions, or of its labels.
 
     Attributes:
-        objects: Place -> verdict, for ``overlay.draw`` and ``highlight.spans_of``.
+        objects: Place -> verdict, for ``shapes.draw`` and ``highlight.spans_of``.
         answers: Place, question's path and option -> verdict, for ``answers.chips``.
     """
 

@@ -30,7 +30,8 @@ from vertex_model_inference.annotations import (
 from vertex_model_inference.geometry.boundary import boundary
 from vertex_model_inference.geometry.masks import draw as filled
 from vertex_model_inference.geometry.runs import encode
-from vertex_model_inference.pages.overlay import MOST_SHAPES, Drawing, Side, draw, frames_of, pages_of, svg
+from vertex_model_inference.pages.overlay import svg
+from vertex_model_inference.pages.shapes import MOST_SHAPES, Drawing, Side, draw, frames_of, pages_of
 from vertex_model_inference.sources import Token
 
 ID = "x" * 25
