@@ -35,7 +35,8 @@ from vertex_model_inference.runs.status import STEPS, RunState, RunStatus, StepP
 from vertex_model_inference.settings import load
 from vertex_model_inference.spec import Decoded, Files, RunSpec, Staged
 from vertex_model_inference.steps.evaluate import evaluate
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 
 __all__ = ["CLASSES", "RUN", "write_run"]
 

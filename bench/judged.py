@@ -156,7 +156,7 @@ def _judge(root: Path) -> Judged:
     from vertex_model_inference.evaluation.evaluator import Evaluator
     from vertex_model_inference.evaluation.scores import SplitScore
     from vertex_model_inference.steps.evaluate import evaluate
-    from vertex_model_inference.storage.store import open_store
+    from vertex_model_inference.storage.places import open_store
 
     store = open_store(str(root), endpoint=None, token=lambda: ("", None))
 

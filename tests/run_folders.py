@@ -17,7 +17,8 @@ from vertex_model_inference.rows import DataRow, MediaType, Split
 from vertex_model_inference.runs.status import RunState, RunStatus, StepProgress
 from vertex_model_inference.spec import Decoded, Files, RunSpec, Staged
 from vertex_model_inference.steps.evaluate import evaluate
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 
 __all__ = ["SIZE", "Boxes", "store_of", "write_run"]
 

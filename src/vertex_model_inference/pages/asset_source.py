@@ -23,8 +23,9 @@ from vertex_model_inference.steps.media import is_url
 from vertex_model_inference.steps.pressure import Limiter
 from vertex_model_inference.steps.signatures import HIDDEN
 from vertex_model_inference.storage.index import AssetIndex, source_key
+from vertex_model_inference.storage.places import Buckets, open_bucket, open_store
 from vertex_model_inference.storage.ranged import RangedFile
-from vertex_model_inference.storage.store import Buckets, Store, open_bucket, open_store
+from vertex_model_inference.storage.store import Store
 from vertex_model_inference.vertex.auth import GoogleAuth
 
 __all__ = ["AssetSource"]

@@ -13,7 +13,8 @@ import msgspec
 from vertex_model_inference.errors import NotFoundError, VmiError
 from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.spec import Files, RunSpec
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 
 __all__ = ["Shelf", "open_shelf"]
 

@@ -15,7 +15,8 @@ from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.runs.surroundings import open_artifacts
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import Files
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 from vertex_model_inference.vertex.auth import GoogleAuth
 
 __all__ = ["all_runs", "idle_seconds", "open_run", "outcomes_of", "seconds_since", "status_of"]

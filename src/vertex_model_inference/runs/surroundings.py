@@ -17,8 +17,9 @@ from vertex_model_inference.spec import RunSpec
 from vertex_model_inference.steps.context import Context
 from vertex_model_inference.steps.pressure import Paces
 from vertex_model_inference.storage.index import AssetIndex
+from vertex_model_inference.storage.places import Buckets, open_bucket, open_store
 from vertex_model_inference.storage.regions import Regions
-from vertex_model_inference.storage.store import Buckets, Store, open_bucket, open_store
+from vertex_model_inference.storage.store import Store
 from vertex_model_inference.vertex.auth import GoogleAuth
 from vertex_model_inference.vertex.gemini import Gemini
 from vertex_model_inference.vertex.jobs import BatchJobs

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from vertex_model_inference.labelbox.gateway import Labelbox
     from vertex_model_inference.settings import Settings
     from vertex_model_inference.storage.index import AssetIndex
+    from vertex_model_inference.storage.places import Buckets
     from vertex_model_inference.storage.regions import Regions
-    from vertex_model_inference.storage.store import Buckets, Store
+    from vertex_model_inference.storage.store import Store
     from vertex_model_inference.vertex.gemini import Gemini
     from vertex_model_inference.vertex.jobs import BatchJobs
     from vertex_model_inference.vertex.online import Predictions

@@ -18,7 +18,8 @@ from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import Files
 from vertex_model_inference.steps.fetch import Fetcher
 from vertex_model_inference.steps.pressure import Limiter
-from vertex_model_inference.storage.store import Buckets, Store, open_bucket
+from vertex_model_inference.storage.places import Buckets, open_bucket
+from vertex_model_inference.storage.store import Store
 
 __all__ = ["label_masks", "predicted_masks"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vertex_model_inference.errors import AssetError, NotFoundError, StorageError
 from vertex_model_inference.steps.fetch import Fetcher
 from vertex_model_inference.steps.pressure import Limiter
-from vertex_model_inference.storage.store import Buckets
+from vertex_model_inference.storage.places import Buckets
 
 __all__ = ["Reader"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 
 from vertex_model_inference.errors import NotFoundError, StorageError
-from vertex_model_inference.storage.store import TokenSource
+from vertex_model_inference.storage.places import TokenSource
 
 __all__ = ["Regions", "contains"]
 

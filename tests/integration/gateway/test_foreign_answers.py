@@ -15,7 +15,8 @@ from vertex_model_inference.labelbox.connection import Connection
 from vertex_model_inference.models import ModelOption, Predictor, VertexModel
 from vertex_model_inference.sandbox.config import LOCATION, PROJECT, SandboxConfig
 from vertex_model_inference.storage import failures
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 from vertex_model_inference.vertex.jobs import BatchJobs
 
 PAGE = {"status": 200, "headers": {"Content-Type": "text/html"}, "body": "<html>Please sign in</html>"}

@@ -12,7 +12,8 @@ import pytest
 
 from vertex_model_inference.errors import NotFoundError
 from vertex_model_inference.sandbox.config import SandboxConfig
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 
 
 @pytest.fixture(params=["bucket", "folder"])

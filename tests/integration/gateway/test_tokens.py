@@ -115,7 +115,7 @@ def test_every_gateway_goes_on_after_its_token_has_run_out(
 
 def test_storage_asks_for_a_token_again(dying: Dying, recorded: dict[str, Recorder]) -> None:
     """obstore keeps a token for as long as it is told that it lives."""
-    from vertex_model_inference.storage.store import open_store
+    from vertex_model_inference.storage.places import open_store
 
     auth = GoogleAuth(None)
 

@@ -15,7 +15,8 @@ from vertex_model_inference.pages.shelf import Shelf
 from vertex_model_inference.prices import Figures, table
 from vertex_model_inference.runs.status import RunState, RunStatus, StepProgress
 from vertex_model_inference.spec import Answer, Files, RunSpec
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 from vertex_model_inference.vertex.auth import GoogleAuth
 
 _GEMINI = ModelOption(name="g", predictor=Predictor.ONLINE, gemini=GeminiRules(model="gemini-2.5-flash"))

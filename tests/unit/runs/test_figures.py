@@ -12,7 +12,8 @@ from vertex_model_inference.prices import Figures
 from vertex_model_inference.runs.figures import figures_of, last_pace, pace_of
 from vertex_model_inference.runs.status import RunState, RunStatus, StepProgress
 from vertex_model_inference.spec import Answer, Files
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 from vertex_model_inference.vertex.auth import GoogleAuth
 
 

@@ -14,7 +14,8 @@ from vertex_model_inference.runs import gc
 from vertex_model_inference.runs.status import RunState, RunStatus
 from vertex_model_inference.spec import Files, Staged, run_id_of
 from vertex_model_inference.storage import sweeping
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 from vertex_model_inference.storage.sweeping import generation, sweep, wait_while_swept
 from vertex_model_inference.vertex.auth import GoogleAuth
 

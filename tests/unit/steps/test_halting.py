@@ -15,7 +15,8 @@ from vertex_model_inference.runs.marks import CancelMark, read_mark, stop_of, wr
 from vertex_model_inference.runs.watching import Watcher
 from vertex_model_inference.spec import Files
 from vertex_model_inference.steps.halting import Halt, HaltedError, Stop, unless_halted
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 
 STOP = Stop("cancel", "cancelled", "short", "long", status=OutcomeStatus.SKIPPED)
 MARK = CancelMark(by="me", at="2026-01-01T00:00:00Z", why="a reason")

@@ -15,7 +15,8 @@ from vertex_model_inference.models import ModelOption, Predictor
 from vertex_model_inference.rows import DataRow, MediaType
 from vertex_model_inference.spec import Decoded, Files, RunSpec
 from vertex_model_inference.steps.evaluate import evaluate
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 
 ROW = DataRow(id="r" * 25, row_data="gs://videos/one.mp4", media_type=MediaType.VIDEO)
 FILES = Files("run")

@@ -15,7 +15,8 @@ from vertex_model_inference.spec import Files
 from vertex_model_inference.steps.choosing import Choice, Way
 from vertex_model_inference.steps.export import _Sink
 from vertex_model_inference.steps.memory import Origin
-from vertex_model_inference.storage.store import Store, open_store
+from vertex_model_inference.storage.places import open_store
+from vertex_model_inference.storage.store import Store
 from vertex_model_inference.vertex.auth import GoogleAuth
 
 

@@ -17,8 +17,8 @@ from vertex_model_inference.errors import AssetError, NotFoundError, StorageErro
 from vertex_model_inference.geometry.timeline import Timeline
 from vertex_model_inference.sandbox.datasets.clips import read_clips
 from vertex_model_inference.steps.video_files import VideoHeader, video_header
+from vertex_model_inference.storage.places import open_store
 from vertex_model_inference.storage.ranged import RangedFile
-from vertex_model_inference.storage.store import open_store
 
 UNEVEN = tuple(accumulate([33, 34, 33, 500, 10, 33, 41] * 20, initial=0))
 EVEN = tuple(40 * n for n in range(100))
