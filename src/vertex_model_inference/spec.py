@@ -26,6 +26,7 @@ step whose file exists is done, and anyone can read a run with ``ls`` and ``jq``
         batches/00000.json        the project's batch that rows of shards were put into, for the destination project
         cancel.json               CancelMark: the run is to stop; written once, by whoever stops it
         verdict.json              how the run ended, written before Labelbox is told
+        end.json                  RunStatus: the last one, which no late write of status.json can hide
         fingerprints.json         Fingerprints: what the model was asked with, and what its answers were read with
 
     of a run that follows an earlier one of the same model run and option:
@@ -239,6 +240,7 @@ class Files:
         self.status = f"{self.folder}/status.json"
         self.ontology = f"{self.folder}/ontology.json"
         self.verdict = f"{self.folder}/verdict.json"
+        self.end = f"{self.folder}/end.json"
         self.cancel = f"{self.folder}/cancel.json"
         self.jobs_folder = f"{self.folder}/jobs"
         self.evaluation = f"{self.folder}/evaluation.json"

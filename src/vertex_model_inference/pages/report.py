@@ -30,6 +30,7 @@ from vertex_model_inference.pages.exhibits import exhibits_of
 from vertex_model_inference.pages.panels import ALL_CLASSES, thinned
 from vertex_model_inference.pages.rendering import HERE, Renderer
 from vertex_model_inference.pages.telling import causes_of, telling_rows
+from vertex_model_inference.runs.progress import read_status
 from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.settings import Settings
 from vertex_model_inference.spec import ARTIFACTS_VERSION, Files, RunSpec
@@ -38,7 +39,6 @@ from vertex_model_inference.storage.store import Store
 
 __all__ = ["Report", "make_report"]
 
-_STATUS = msgspec.json.Decoder(RunStatus)
 _SPEC = msgspec.json.Decoder(RunSpec)
 _PICTURE_BYTES = 1_500_000
 """Of all pictures; a third more as text."""
@@ -135,13 +135,17 @@ def without_secrets(text: str, settings: Settings) -> str:
 
 
 def _read(store: Store, files: Files) -> tuple[RunStatus, RunSpec]:
+    none = NotFoundError(
+        f"{store.uri(files.folder)} holds no run that can be reported on: it has no status.json and spec.json.",
+        hint="`vmi status` lists the runs.",
+    )
     try:
-        return _STATUS.decode(store.get(files.status)), _SPEC.decode(store.get(files.spec))
+        status = read_status(store, files.folder.rsplit("/", 1)[-1], files)
+        if status is None:
+            raise none
+        return status, _SPEC.decode(store.get(files.spec))
     except NotFoundError:
-        raise NotFoundError(
-            f"{store.uri(files.folder)} holds no run that can be reported on: it has no status.json and spec.json.",
-            hint="`vmi status` lists the runs.",
-        ) from None
+        raise none from None
     except msgspec.MsgspecError as error:
         raise NotFoundError(
             f"{store.uri(files.folder)} holds a run of another release, which cannot be read: {error}.",

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from vertex_model_inference.errors import NotFoundError, VmiError
+from vertex_model_inference.runs.progress import read_status
 from vertex_model_inference.runs.status import RunStatus
 from vertex_model_inference.spec import Files, RunSpec
 from vertex_model_inference.storage.places import open_store
@@ -18,7 +19,6 @@ from vertex_model_inference.storage.store import Store
 
 __all__ = ["Shelf", "open_shelf"]
 
-_STATUS = msgspec.json.Decoder(RunStatus)
 _SPEC = msgspec.json.Decoder(RunSpec)
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 _READERS = 16
@@ -95,13 +95,13 @@ class Shelf:
     def _read(self, name: str) -> RunStatus | None:
         files = self.files(name)
         try:
-            status = _STATUS.decode(self.store.get(files.status))
-        except NotFoundError:
-            return None
+            status = read_status(self.store, name, files)
         except msgspec.MsgspecError:
             raise VmiError(
                 f"{self.store.uri(files.status)} is not a status of a run that this release can read.", code="status"
             ) from None
+        if status is None:
+            return None
         # The folder's name is what addresses of pages are made of, also where the folder is a renamed copy.
         status = msgspec.structs.replace(status, run_id=name)
         if status.state.ended:

@@ -9,6 +9,7 @@ tells; the others' counts come to it with the groups' results.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -91,6 +92,7 @@ class Progress:
         self._floor: dict[str, int] = dict.fromkeys(STEPS, 0)
         self._counts = Counts()
         self.carried_on = False
+        self._written = False
         self.waits = Waits()
         self._waited_before: dict[str, float] = {}
         self._hushed = False
@@ -244,7 +246,8 @@ class Progress:
             self.status.ended_at = now()
             self._dirty = True
         # Nobody writes the file after this: else a run that ended while storage was away would seem to go on for ever.
-        end = time.monotonic() + PATIENCE_S
+        # Where there never was a file, none can.
+        end = time.monotonic() + (PATIENCE_S if self._written or self.carried_on else 0.0)
         while not self._publish(to_labelbox=False, last=True) and time.monotonic() < end:
             time.sleep(min(_LAST_EVERY_S, max(0.0, end - time.monotonic())))
 
@@ -281,7 +284,10 @@ class Progress:
                 state, metadata = self.status.state, dict(self.metadata())
             # Written even when nothing changed: an old updated_at is how others see that nobody works on the run.
             try:
+                if last:
+                    self._store.put(Files(self._spec.run_id).end, raw)
                 self._store.put(Files(self._spec.run_id).status, raw)
+                self._written = True
             except VmiError as error:
                 written = False
                 log.warning("status not written", run_id=self._spec.run_id, cause=str(error))
@@ -328,16 +334,32 @@ def write_status(store: Store, status: RunStatus) -> None:
     Raises:
         StorageError: Storage did not answer.
     """
+    if status.state.ended:
+        store.put(Files(status.run_id).end, msgspec.json.encode(status))
     store.put(Files(status.run_id).status, msgspec.json.encode(status))
 
 
-def read_status(store: Store, run_id: str) -> RunStatus | None:
+def read_status(store: Store, run_id: str, files: Files | None = None) -> RunStatus | None:
     """The status of a run, None when it has none yet.
+
+    A request that a process had sent before it was cut off from the network can arrive when others have ended its run,
+    and hide the end. So a run that seems to go on is looked at again.
+
+    Args:
+        store: The artifacts.
+        run_id: The run.
+        files: Its files, where they are elsewhere.
 
     Raises:
         StorageError: Storage did not answer.
+        msgspec.MsgspecError: What is there is no status that this release can read.
     """
+    files = files or Files(run_id)
     try:
-        return _STATUS.decode(store.get(Files(run_id).status))
+        status = _STATUS.decode(store.get(files.status))
     except NotFoundError:
         return None
+    if not status.state.ended:
+        with contextlib.suppress(NotFoundError):
+            return _STATUS.decode(store.get(files.end))
+    return status

@@ -113,10 +113,12 @@ class Catalog:
     def options(self, wait_s: float = FIRST_FILL_S) -> Options:
         """The options now. Waits only when the registry has never been read, at most ``wait_s``.
 
-        Asking also makes the background thread look again when what is known is over a minute old.
+        Asking also makes the background thread look again when what is known is over a minute old; two seconds where
+        there was nothing to choose: whoever sees an empty menu is about to add a model and look again.
         """
         with self._changed:
-            if self._registry is not None and (self.age_s or FRESH_S) >= FRESH_S:
+            fresh_s = FRESH_S if self._options.names else RECHECK_S
+            if self._registry is not None and (self.age_s or fresh_s) >= fresh_s:
                 self._want()
                 if self._kept is None:
                     self._changed.wait_for(lambda: self._tried > 0 or self._stopping, wait_s)
